@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Births of kernel threads: see connector.h.
+ *
+ * A message of the proc connector is one datagram: nlmsghdr, cn_msg, proc_event. To listen takes three steps,
+ * in an order that works on all kernels: join the multicast group, send PROC_CN_MCAST_LISTEN alone and await
+ * its acknowledgement, and then ask for fork events only, which kernels before 6.6 ignore without a word.
+ *
+ * The acknowledgement goes to the whole group, as an event of type NONE; the request's cn_msg.ack plus one
+ * tells whose it is. A kernel that does not listen to the sender (another pid or user namespace) sends none,
+ * and no error either.
+ */
+
+#include "connector.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <libmnl/libmnl.h>
+#include <linux/cn_proc.h>
+#include <linux/connector.h>
+#include <linux/filter.h>
+#include <linux/netlink.h>
+#include <stdalign.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#define ACKNOWLEDGEMENT_TIMEOUT_USEC (1 * USEC_PER_SEC)
+
+/* A storm of births must not keep the event loop from its other work. */
+#define MESSAGES_PER_WAKEUP 64
+
+/* A message of the proc connector has 76 bytes; only a forged one is longer. */
+#define MESSAGE_SIZE_MAX 256
+
+/* The parent of all kernel threads. */
+#define KTHREADD_PID 2
+
+/* linux/cn_proc.h has this as struct proc_input since 6.6; Debian 12's headers are older. */
+typedef struct ListenRequest {
+        uint32_t operation; /* enum proc_cn_mcast_op */
+        uint32_t events;    /* PROC_EVENT_*, not sent to kernels that know the operation alone */
+} ListenRequest;
+
+struct Connector {
+        struct mnl_socket *socket;
+        sd_event_source *io_source;
+        sd_event_source *timer_source;
+
+        connector_state_t state;
+        connector_event_t on_event;
+        void *userdata;
+
+        uint32_t cookie; /* sent as cn_msg.ack, to tell our acknowledgement from those of others */
+        bool asked;      /* the kernel may count us among its listeners */
+        bool listening;
+        uint64_t wakeups;
+};
+
+/* One message, as far as it matters here. */
+typedef struct Message {
+        uint32_t ack;
+        struct proc_event event;
+} Message;
+
+/* Lets the kernel drop, before it wakes anybody, all but our acknowledgement and births of kernel threads. */
+static int attach_filter(int fd, uint32_t acknowledgement) {
+        enum {
+                ACK = NLMSG_HDRLEN + offsetof(struct cn_msg, ack),
+                EVENT = NLMSG_HDRLEN + sizeof(struct cn_msg),
+                WHAT = EVENT + offsetof(struct proc_event, what),
+                PARENT = EVENT + offsetof(struct proc_event, event_data.fork.parent_tgid),
+        };
+
+        /* Loads convert from network order, the message is in host order. */
+        struct sock_filter code[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, WHAT),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(PROC_EVENT_FORK), 0, 2),
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, PARENT),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(KTHREADD_PID), 3, 4),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(PROC_EVENT_NONE), 0, 3),
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ACK),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(acknowledgement), 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+                BPF_STMT(BPF_RET | BPF_K, 0),
+        };
+        struct sock_fprog program = { .len = ELEMENTSOF(code), .filter = code };
+
+        static_assert(ACK == 28 && WHAT == 36 && PARENT == 56, "the kernel's layout, which never changes");
+
+        return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
+}
+
+/* Sends the first size bytes of a request: its operation alone, or all of it. */
+static int connector_send(Connector *connector, const ListenRequest *request, size_t size) {
+        alignas(struct nlmsghdr) uint8_t buffer[MESSAGE_SIZE_MAX];
+        struct nlmsghdr *header;
+        struct cn_msg *message;
+
+        header = mnl_nlmsg_put_header(buffer);
+        header->nlmsg_type = NLMSG_DONE;
+
+        message = mnl_nlmsg_put_extra_header(header, sizeof(*message) + size);
+        message->id = (struct cb_id){ .idx = CN_IDX_PROC, .val = CN_VAL_PROC };
+        message->seq = connector->cookie;
+        message->ack = connector->cookie;
+        message->len = (uint16_t) size;
+        memcpy(message->data, request, size);
+
+        return mnl_socket_sendto(connector->socket, header, header->nlmsg_len) < 0 ? -errno : 0;
+}
+
+/* Sends an operation alone, as all kernels understand it. */
+static int connector_send_operation(Connector *connector, enum proc_cn_mcast_op operation) {
+        ListenRequest request = { .operation = operation };
+
+        return connector_send(connector, &request, sizeof(request.operation));
+}
+
+/* Takes a datagram apart. False when it is no message of the proc connector. */
+static bool message_parse(const void *datagram, size_t size, Message *ret) {
+        const struct nlmsghdr *header = datagram;
+        const uint8_t *payload;
+        struct cn_msg message;
+        size_t payload_size;
+
+        if (!mnl_nlmsg_ok(header, (int) size))
+                return false;
+
+        payload = mnl_nlmsg_get_payload(header);
+        payload_size = mnl_nlmsg_get_payload_len(header);
+        if (payload_size < sizeof(message) + sizeof(ret->event))
+                return false;
+
+        memcpy(&message, payload, sizeof(message));
+        if (message.id.idx != CN_IDX_PROC || message.id.val != CN_VAL_PROC)
+                return false;
+
+        ret->ack = message.ack;
+        memcpy(&ret->event, payload + sizeof(message), sizeof(ret->event));
+        return true;
+}
+
+/* Takes one datagram off the socket. 1: a message of the kernel; 0: something else, ignored; -EAGAIN: none
+ * left; -ENOBUFS: some were lost, more may follow. */
+static int connector_receive(Connector *connector, Message *ret) {
+        alignas(struct nlmsghdr) uint8_t buffer[MESSAGE_SIZE_MAX];
+        struct sockaddr_nl sender = {};
+        struct iovec part = { .iov_base = buffer, .iov_len = sizeof(buffer) };
+        struct msghdr header = {
+                .msg_name = &sender,
+                .msg_namelen = sizeof(sender),
+                .msg_iov = &part,
+                .msg_iovlen = 1,
+        };
+        ssize_t n;
+
+        n = recvmsg(mnl_socket_get_fd(connector->socket), &header, MSG_DONTWAIT);
+        if (n < 0)
+                return -errno;
+
+        connector->wakeups++;
+
+        /* Any process with CAP_NET_ADMIN may send to this socket; the kernel alone has port 0. */
+        if (header.msg_namelen != sizeof(sender) || sender.nl_pid != 0 || (header.msg_flags & MSG_TRUNC))
+                return 0;
+
+        return message_parse(buffer, (size_t) n, ret);
+}
+
+static void connector_set_listening(Connector *connector, bool listening, const char *reason) {
+        (void) sd_event_source_set_enabled(connector->timer_source, SD_EVENT_OFF);
+        connector->listening = listening;
+        connector->state(listening, reason, connector->userdata);
+}
+
+/* The kernel answered the request to listen. */
+static void connector_acknowledged(Connector *connector, uint32_t error) {
+        ListenRequest request = { .operation = PROC_CN_MCAST_LISTEN, .events = PROC_EVENT_FORK };
+
+        if (connector->listening)
+                return;
+
+        if (error != 0) {
+                connector_set_listening(connector, false, connector_strerror((int) error));
+                return;
+        }
+
+        /* Spares the kernel the other events. The filter drops them anyway, so that it may fail. */
+        (void) connector_send(connector, &request, sizeof(request));
+
+        connector_set_listening(connector, true, NULL);
+}
+
+static int on_timeout(sd_event_source *source, uint64_t time_usec, void *userdata) {
+        connector_set_listening(
+                        userdata, false,
+                        "the kernel did not answer within 1s: this is a foreign pid or user namespace (as in "
+                        "a container), CAP_NET_ADMIN is missing before Linux 6.6, or the kernel has no proc "
+                        "connector (CONFIG_PROC_EVENTS)");
+        return 0;
+}
+
+static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Connector *connector = userdata;
+        unsigned n_births = 0;
+        bool lost = false;
+
+        for (unsigned i = 0; i < MESSAGES_PER_WAKEUP; i++) {
+                Message message;
+                int r;
+
+                r = connector_receive(connector, &message);
+                if (r == -EAGAIN)
+                        break;
+                if (r == -EINTR || r == 0)
+                        continue;
+                if (r < 0) {
+                        /* Usually -ENOBUFS: the queue was full. Whatever else it may be, something is
+                         * missing. */
+                        lost = true;
+                        continue;
+                }
+
+                /* The filter said so already, but what was queued may be older than the filter. */
+                if (message.event.what == PROC_EVENT_FORK &&
+                    message.event.event_data.fork.parent_tgid == KTHREADD_PID)
+                        n_births++;
+                else if (message.event.what == PROC_EVENT_NONE && message.ack == connector->cookie + 1)
+                        connector_acknowledged(connector, message.event.event_data.ack.err);
+        }
+
+        if (n_births > 0 || lost)
+                connector->on_event(n_births, lost, connector->userdata);
+        return 0;
+}
+
+int connector_new(
+                sd_event *event,
+                connector_state_t state,
+                connector_event_t on_event,
+                void *userdata,
+                Connector **ret) {
+        _cleanup_(connector_freep) Connector *connector = NULL;
+        int r;
+
+        connector = calloc(1, sizeof(*connector));
+        if (!connector)
+                return -ENOMEM;
+
+        connector->state = state;
+        connector->on_event = on_event;
+        connector->userdata = userdata;
+
+        /* Not a secret, only hardly anybody else's. */
+        connector->cookie = (uint32_t) usec_now(CLOCK_MONOTONIC);
+        (void) getrandom(&connector->cookie, sizeof(connector->cookie), GRND_NONBLOCK);
+
+        connector->socket = mnl_socket_open2(NETLINK_CONNECTOR, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (!connector->socket)
+                return -errno;
+
+        /* Before the socket joins the group, so that nothing passes by it. */
+        r = attach_filter(mnl_socket_get_fd(connector->socket), connector->cookie + 1);
+        if (r < 0)
+                return r;
+
+        if (mnl_socket_bind(connector->socket, 1U << (CN_IDX_PROC - 1), MNL_SOCKET_AUTOPID) < 0)
+                return -errno;
+
+        r =
+                        sd_event_add_io(event, &connector->io_source, mnl_socket_get_fd(connector->socket),
+                                        EPOLLIN, on_readable, connector);
+        if (r < 0)
+                return r;
+
+        r = sd_event_add_time_relative(
+                        event, &connector->timer_source, CLOCK_MONOTONIC, ACKNOWLEDGEMENT_TIMEOUT_USEC,
+                        1 * USEC_PER_MSEC, on_timeout, connector);
+        if (r < 0)
+                return r;
+
+        r = connector_send_operation(connector, PROC_CN_MCAST_LISTEN);
+        if (r < 0)
+                return r;
+        connector->asked = true;
+
+        *ret = TAKE_POINTER(connector);
+        return 0;
+}
+
+Connector *connector_free(Connector *connector) {
+        if (!connector)
+                return NULL;
+
+        sd_event_source_disable_unref(connector->io_source);
+        sd_event_source_disable_unref(connector->timer_source);
+
+        /* Also without an acknowledgement: that may have been lost. */
+        if (connector->asked)
+                (void) connector_send_operation(connector, PROC_CN_MCAST_IGNORE);
+
+        if (connector->socket)
+                (void) mnl_socket_close(connector->socket);
+
+        free(connector);
+        return NULL;
+}
+
+const char *connector_strerror(int error) {
+        const char *text;
+
+        switch (abs(error)) {
+        case EPROTONOSUPPORT:
+                return "this kernel has no proc connector (CONFIG_PROC_EVENTS)";
+        case ECONNREFUSED:
+                return "this is a foreign network namespace (as in a container)";
+        case EPERM:
+                return "CAP_NET_ADMIN is needed before Linux 6.6";
+        default:
+                text = strerrordesc_np(abs(error));
+                return text ?: "unknown error";
+        }
+}
+
+uint64_t connector_wakeups(const Connector *connector) {
+        return connector->wakeups;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * Births of kernel threads, from the kernel's proc connector (drivers/connector/cn_proc.c). A socket filter
+ * drops all but fork events whose parent is kthreadd (pid 2), so that a user process's fork never wakes the
+ * daemon. An event is a hint to look a little later: the newborn has no work yet, and stuck workers may well
+ * be old ones.
+ */
+
+#include <systemd/sd-event.h>
+
+#include "macro.h"
+
+typedef struct Connector Connector;
+
+/* Listening began, or became impossible: listening false comes with a static reason for people ("no
+ * acknowledgement from the kernel within 1s: ..."). Called again whenever that changes, e.g. by a late
+ * acknowledgement. */
+typedef void (*connector_state_t)(bool listening, const char *reason, void *userdata);
+
+/* Kernel threads were born (n_births > 0), or events were lost (lost: ENOBUFS; anything may have happened).
+ */
+typedef void (*connector_event_t)(unsigned n_births, bool lost, void *userdata);
+
+/* Opens the socket, filters it, and asks the kernel to listen; the answer comes through state within 1 s.
+ * Negative errno when the kernel has no such thing (-EPROTONOSUPPORT), or refuses (-EPERM, -ECONNREFUSED in a
+ * foreign network namespace): then connector_strerror() has the words. */
+int connector_new(
+                sd_event *event,
+                connector_state_t state,
+                connector_event_t on_event,
+                void *userdata,
+                Connector **ret);
+
+/* Tells the kernel to stop listening (PROC_CN_MCAST_IGNORE), or its count of listeners would leak. */
+Connector *connector_free(Connector *connector);
+DEFINE_TRIVIAL_CLEANUP(Connector *, connector_free);
+
+/* Why connector_new() failed, for people. */
+const char *connector_strerror(int error);
+
+/* How many messages were woken up for, for tests: user processes' forks must not be among them. */
+uint64_t connector_wakeups(const Connector *connector);

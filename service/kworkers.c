@@ -1,0 +1,920 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Reads the running kernel workers from a proc root.
+ *
+ * A look lists the kernel threads, reads the name of each (comm, cheap), and the whole stat only of those
+ * whose name says that they run the work that is asked for. The two files are read at different moments, so
+ * that stat alone decides: its name, flags and times are of one moment. Everything is opened relative to the
+ * folder that was opened at first, and what a look needs again (the list, the names of the first threads)
+ * stays open on a real proc filesystem: a look then costs a third, and goes on working where the process or
+ * the machine has no descriptor left.
+ */
+
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <linux/magic.h>
+#include <stdalign.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+#include <dirent.h>
+#include <glib.h>
+
+#include "kworkers.h"
+
+/* Flags of a task (include/linux/sched.h of the kernel), as field 9 of stat shows them. */
+#define PF_WQ_WORKER UINT64_C(0x00000020)
+#define PF_KTHREAD UINT64_C(0x00200000)
+
+/* The children of pid 2 (kthreadd) are the kernel threads. */
+#define KTHREADD_CHILDREN "2/task/2/children"
+#define KTHREADD_STAT "2/stat"
+
+/* The initial pid namespace has this inode in every kernel (include/linux/proc_ns.h: PROC_PID_INIT_INO). */
+#define INITIAL_PID_NAMESPACE "pid:[4026531836]"
+
+/* Names kept open at most. Enough for a machine of ordinary size; each costs the kernel a page. Threads
+ * beyond it cost three system calls instead of one. */
+#define KEPT_FILES_MAX 256
+
+/* For how many threads at most a look reads stat just to learn whether there is a kernel thread at all. Where
+ * there is one, the first or second read tells. */
+#define KTHREAD_PROBES_MAX 100
+
+/* To start with, so that an ordinary machine's first crisis needs no memory. */
+#define PIDS_MIN 4096
+#define WORKERS_MIN 256
+
+/* A stat is about 350 bytes; its fields up to the 22nd always fit. */
+#define STAT_SIZE 1024
+
+#define PATH_SIZE 32
+
+typedef struct KeptFile {
+        pid_t pid;
+        int fd;
+} KeptFile;
+
+typedef struct WorkerArray {
+        Worker *workers;
+        size_t n_workers;
+        size_t n_allocated;
+} WorkerArray;
+
+struct KworkerReader {
+        int root_fd;
+        bool is_procfs; /* else its files may be replaced by others, and none is kept open */
+
+        int children_fd; /* kept, or negative */
+        int kthreadd_fd; /* kept, or negative */
+
+        /* The names of the lowest pids, sorted by pid: of the last look and of the one under way. */
+        KeptFile kept[2][KEPT_FILES_MAX];
+        KeptFile *kept_files, *new_kept_files;
+        size_t n_kept_files, n_new_kept_files;
+        size_t next_kept_file; /* the first of kept_files that the look under way has not come to */
+        size_t n_kept_files_max;
+
+        /* The threads of the look under way: sorted, without doubles. */
+        pid_t *pids;
+        size_t n_pids;
+        size_t n_pids_allocated;
+
+        /* The workers of the last look and of the one under way. */
+        WorkerArray found[2];
+        WorkerArray *last, *current;
+
+        bool found_kthread;
+        int trouble; /* the error of the last look that made it incomplete, or 0 */
+
+        /* One read of the list gives a page at most, one of the folder as much as fits. */
+        alignas(struct dirent64) char buffer[4 * 4096];
+};
+
+DEFINE_TRIVIAL_CLEANUP(FILE *, fclose);
+
+const char *worker_name_work(const char *name) {
+        const char *mark;
+
+        if (strncmp(name, "kworker/", strlen("kworker/")) != 0)
+                return NULL;
+        mark = name + strlen("kworker/");
+
+        if (strncmp(mark, "R-", 2) == 0)
+                /* A rescuer: `R-` and the name of its workqueue. It has a mark only while it is at work. A
+                 * `-` may belong to either name, so that it says nothing; a `+` in a workqueue's name would
+                 * be mistaken for a mark, but no workqueue of the kernel's own has one. */
+                mark += strcspn(mark, "+");
+        else {
+                /* `0:1`, `0:1H` or `u8:3`. Kernels before 6.10 cut this id at 15 bytes with the prefix, so
+                 * that its end may be missing: on a large machine down to `u131072`. */
+                if (*mark == 'u')
+                        mark++;
+                if (!g_ascii_isdigit(*mark))
+                        return NULL; /* kworker/dying, or another's name */
+                mark += strspn(mark, "0123456789");
+                if (*mark == ':')
+                        mark += 1 + strspn(mark + 1, "0123456789");
+                mark += strspn(mark, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+        }
+
+        return *mark == '+' ? mark + 1 : NULL;
+}
+
+/* Takes one space and the number behind it from the front of the text. What may be negative is only ever
+ * skipped, with ret NULL. The text must go on behind the number: else the number itself may have been cut. */
+static int take_field(const char **text, const char *end, uint64_t *ret) {
+        const char *p = *text, *digits;
+        uint64_t value = 0;
+
+        if (p == end || *p++ != ' ')
+                return -EBADMSG;
+        if (p < end && !ret && *p == '-')
+                p++;
+
+        for (digits = p; p < end && g_ascii_isdigit(*p); p++)
+                if (__builtin_mul_overflow(value, 10, &value) ||
+                    __builtin_add_overflow(value, (uint64_t) (*p - '0'), &value))
+                        return -EBADMSG;
+        if (p == digits || p == end)
+                return -EBADMSG;
+
+        if (ret)
+                *ret = value;
+        *text = p;
+        return 0;
+}
+
+/* The same for fields that nobody asks for. */
+static int skip_fields(const char **text, const char *end, unsigned n) {
+        for (; n > 0; n--) {
+                int r = take_field(text, end, NULL);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+int worker_parse_stat(const char *text, size_t size, Worker *ret, uint64_t *ret_flags) {
+        const char *end = text + size, *p = text, *name, *name_end;
+        uint64_t pid = 0, flags, user, system, ticks, cpu_usec, start_time;
+        Worker worker = {};
+        size_t name_size;
+        int r;
+
+        while (p < end && g_ascii_isdigit(*p)) {
+                pid = pid * 10 + (uint64_t) (*p++ - '0');
+                if (pid > INT32_MAX)
+                        return -EBADMSG;
+        }
+        if (pid == 0)
+                return -EBADMSG;
+
+        if (end - p < 2 || p[0] != ' ' || p[1] != '(')
+                return -EBADMSG;
+        name = p + 2;
+        name_end = memrchr(name, ')', (size_t) (end - name));
+        if (!name_end || memchr(name, '\0', (size_t) (name_end - name)))
+                return -EBADMSG;
+
+        p = name_end + 1;
+        if (end - p < 2 || p[0] != ' ' || !g_ascii_isalpha(p[1]))
+                return -EBADMSG;
+        worker.state = p[1];
+        p += 2;
+
+        r = skip_fields(&p, end, 5); /* 4 to 8: ppid, pgrp, session, tty, tpgid */
+        if (r < 0)
+                return r;
+        r = take_field(&p, end, &flags); /* 9 */
+        if (r < 0)
+                return r;
+        r = skip_fields(&p, end, 4); /* 10 to 13: page faults */
+        if (r < 0)
+                return r;
+        r = take_field(&p, end, &user); /* 14 */
+        if (r < 0)
+                return r;
+        r = take_field(&p, end, &system); /* 15 */
+        if (r < 0)
+                return r;
+        r = skip_fields(&p, end, 6); /* 16 to 21: children's times, priority, nice, threads, timer */
+        if (r < 0)
+                return r;
+        r = take_field(&p, end, &start_time); /* 22 */
+        if (r < 0)
+                return r;
+
+        /* These ticks are 1/100 s wherever it matters, whatever the kernel's own are: a second divides
+         * evenly. */
+        if (__builtin_add_overflow(user, system, &ticks) ||
+            __builtin_mul_overflow(ticks, USEC_PER_SEC / (uint64_t) sysconf(_SC_CLK_TCK), &cpu_usec))
+                return -EBADMSG;
+
+        worker.pid = (pid_t) pid;
+        worker.start_time = start_time;
+        worker.cpu_usec = cpu_usec;
+        name_size = (size_t) (name_end - name);
+        memcpy(worker.name, name, MIN(name_size, (size_t) WORKER_NAME_MAX));
+
+        *ret = worker;
+        *ret_flags = flags;
+        return 0;
+}
+
+/* The name is that of a kworker that runs, and the one that is asked for. A glob that fnmatch() cannot follow
+ * matches nobody. */
+static bool name_counts(const char *name, const char *glob) {
+        return worker_name_work(name) && fnmatch(glob, name, FNM_EXTMATCH) == 0;
+}
+
+/* Not there (any more), hidden from us, or no such text: nothing to be had from it, now or at another try.
+ * Every other error says nothing of the thread: for want of descriptors or memory, or by an I/O error. */
+static bool error_means_absent(int r) {
+        switch (r) {
+        case -ENOENT:
+        case -ESRCH:
+        case -EACCES:
+        case -EPERM:
+        case -ENOTDIR:
+        case -EISDIR:
+        case -ELOOP:
+        case -EBADMSG:
+                return true;
+        default:
+                return false;
+        }
+}
+
+/* Remembers that something could not be read that may well be there. */
+static void note_error(KworkerReader *reader, int r) {
+        if (!error_means_absent(r))
+                reader->trouble = r;
+}
+
+/* Never waits, also where a plain folder has a fifo instead of the file. */
+static int open_file(const KworkerReader *reader, const char *path) {
+        int fd;
+
+        fd = openat(reader->root_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        return fd < 0 ? -errno : fd;
+}
+
+static int open_file_of(const KworkerReader *reader, pid_t pid, const char *name) {
+        char path[PATH_SIZE];
+
+        (void) snprintf(path, sizeof(path), "%d/%s", (int) pid, name);
+        return open_file(reader, path);
+}
+
+/* Reads a file from its start; the proc filesystem gives a short one whole in one read. Returns the size. */
+static ssize_t read_text(int fd, char *buffer, size_t size) {
+        ssize_t n;
+
+        n = pread(fd, buffer, size, 0);
+        return n < 0 ? -errno : n;
+}
+
+/* Reads the name of a thread. fd is its open comm, or negative; the caller has to close it in any case. A
+ * kept comm is tied to the thread that it was opened for, never to one that got its pid later: then reading
+ * it fails, and that of the pid's new thread is opened instead. */
+static int read_name(const KworkerReader *reader, pid_t pid, int *fd, char name[static WORKER_NAME_MAX + 1]) {
+        bool was_open = *fd >= 0;
+        ssize_t n;
+
+        for (;;) {
+                if (*fd < 0) {
+                        int r = open_file_of(reader, pid, "comm");
+                        if (r < 0)
+                                return r;
+                        *fd = r;
+                }
+
+                n = read_text(*fd, name, WORKER_NAME_MAX + 1);
+                if (n >= 0)
+                        break;
+                if (!was_open)
+                        return (int) n;
+
+                closep(fd);
+                *fd = -EBADF;
+                was_open = false;
+        }
+
+        /* One newline ends the file; others are the name's own. A longer name is cut. */
+        if (n > 0 && (name[n - 1] == '\n' || n > WORKER_NAME_MAX))
+                n--;
+        name[n] = '\0';
+        return 0;
+}
+
+/* Reads an open stat, and takes note of a kernel thread. */
+static int read_stat(KworkerReader *reader, int fd, Worker *ret, uint64_t *ret_flags) {
+        char text[STAT_SIZE];
+        ssize_t n;
+        int r;
+
+        n = read_text(fd, text, sizeof(text));
+        if (n < 0)
+                return (int) n;
+
+        r = worker_parse_stat(text, (size_t) n, ret, ret_flags);
+        if (r < 0)
+                return r;
+
+        if (*ret_flags & PF_KTHREAD)
+                reader->found_kthread = true;
+        return 0;
+}
+
+static int read_stat_of(KworkerReader *reader, pid_t pid, Worker *ret, uint64_t *ret_flags) {
+        _cleanup_close_ int fd = -EBADF;
+        Worker worker;
+        uint64_t flags;
+        int r;
+
+        fd = open_file_of(reader, pid, "stat");
+        if (fd < 0)
+                return fd;
+
+        r = read_stat(reader, fd, &worker, &flags);
+        if (r < 0)
+                return r;
+        if (worker.pid != pid)
+                return -EBADMSG;
+
+        *ret = worker;
+        *ret_flags = flags;
+        return 0;
+}
+
+static int add_pid(KworkerReader *reader, pid_t pid) {
+        if (reader->n_pids == reader->n_pids_allocated) {
+                pid_t *pids = g_try_renew(pid_t, reader->pids, reader->n_pids_allocated * 2);
+
+                if (!pids)
+                        return -ENOMEM;
+                reader->pids = pids;
+                reader->n_pids_allocated *= 2;
+        }
+
+        reader->pids[reader->n_pids++] = pid;
+        return 0;
+}
+
+/* Both arrays grow together, so that the look after this one does not have to grow the other. */
+static int add_worker(KworkerReader *reader, const Worker *worker) {
+        for (size_t i = 0; i < ELEMENTSOF(reader->found); i++) {
+                WorkerArray *array = reader->found + i;
+                Worker *workers;
+
+                if (reader->current->n_workers < array->n_allocated)
+                        continue;
+
+                workers = g_try_renew(Worker, array->workers, array->n_allocated * 2);
+                if (!workers)
+                        return -ENOMEM;
+                array->workers = workers;
+                array->n_allocated *= 2;
+        }
+
+        reader->current->workers[reader->current->n_workers++] = *worker;
+        return 0;
+}
+
+/* The pid that a text spells, or 0: an overlong number and any other text is no thread's. */
+typedef struct PidParser {
+        int64_t pid;
+        bool broken;
+} PidParser;
+
+static void pid_parser_take(PidParser *parser, char c) {
+        if (!g_ascii_isdigit(c)) {
+                parser->broken = true;
+                return;
+        }
+
+        parser->pid = parser->pid * 10 + (c - '0');
+        if (parser->pid > INT32_MAX) {
+                parser->pid = 0;
+                parser->broken = true;
+        }
+}
+
+static pid_t pid_parser_end(PidParser *parser) {
+        pid_t pid = parser->broken ? 0 : (pid_t) parser->pid;
+
+        *parser = (PidParser){};
+        return pid;
+}
+
+/* Reads a list of pids to its end: a read gives a part of it, which may end within a number. */
+static int read_list(KworkerReader *reader, int fd) {
+        PidParser parser = {};
+        off_t offset = 0;
+        pid_t pid;
+
+        for (;;) {
+                ssize_t n;
+
+                n = pread(fd, reader->buffer, sizeof(reader->buffer), offset);
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                offset += n;
+
+                for (ssize_t i = 0; i < n; i++) {
+                        int r;
+
+                        if (!g_ascii_isspace(reader->buffer[i])) {
+                                pid_parser_take(&parser, reader->buffer[i]);
+                                continue;
+                        }
+
+                        pid = pid_parser_end(&parser);
+                        if (pid == 0)
+                                continue;
+                        r = add_pid(reader, pid);
+                        if (r < 0)
+                                return r;
+                }
+        }
+
+        pid = pid_parser_end(&parser);
+        return pid == 0 ? 0 : add_pid(reader, pid);
+}
+
+/* Lists the children of kthreadd. A kept list that is empty or fails belongs to a pid 2 that is gone: a
+ * foreign namespace's. */
+static int list_children(KworkerReader *reader) {
+        bool was_open = reader->children_fd >= 0;
+        int r;
+
+        for (;;) {
+                reader->n_pids = 0;
+
+                if (reader->children_fd < 0) {
+                        r = open_file(reader, KTHREADD_CHILDREN);
+                        if (r < 0)
+                                return r;
+                        reader->children_fd = r;
+                }
+
+                r = read_list(reader, reader->children_fd);
+                if (r >= 0 && reader->n_pids == 0)
+                        r = -ENOENT;
+                if (r < 0 || !reader->is_procfs) {
+                        closep(&reader->children_fd);
+                        reader->children_fd = -EBADF;
+                }
+                if (r >= 0 || r == -ENOMEM || !was_open)
+                        return r;
+
+                was_open = false;
+        }
+}
+
+/* Lists every process there is. */
+static int list_folder(KworkerReader *reader) {
+        reader->n_pids = 0;
+
+        if (lseek(reader->root_fd, 0, SEEK_SET) < 0)
+                return -errno;
+
+        for (;;) {
+                ssize_t n;
+
+                n = getdents64(reader->root_fd, reader->buffer, sizeof(reader->buffer));
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        return 0;
+
+                for (ssize_t i = 0; i < n;) {
+                        const struct dirent64 *entry = (const void *) (reader->buffer + i);
+                        PidParser parser = {};
+                        pid_t pid;
+                        int r;
+
+                        i += entry->d_reclen;
+                        for (const char *p = entry->d_name; *p; p++)
+                                pid_parser_take(&parser, *p);
+
+                        pid = pid_parser_end(&parser);
+                        if (pid == 0)
+                                continue;
+                        r = add_pid(reader, pid);
+                        if (r < 0)
+                                return r;
+                }
+        }
+}
+
+static void sift_down(pid_t *heap, size_t n, size_t i) {
+        pid_t pid = heap[i];
+
+        for (size_t child = 2 * i + 1; child < n; child = 2 * i + 1) {
+                if (child + 1 < n && heap[child + 1] > heap[child])
+                        child++;
+                if (heap[child] <= pid)
+                        break;
+                heap[i] = heap[child];
+                i = child;
+        }
+
+        heap[i] = pid;
+}
+
+/* Sorts the pids and drops doubles. A heap sort, since qsort() allocates. Lists are in the order of birth:
+ * already sorted, until the pids begin again from below. */
+static void sort_pids(KworkerReader *reader) {
+        pid_t *pids = reader->pids;
+        size_t n = reader->n_pids, n_different = 0;
+        bool sorted = true;
+
+        for (size_t i = 1; i < n && sorted; i++)
+                sorted = pids[i - 1] < pids[i];
+        if (sorted)
+                return;
+
+        for (size_t i = n / 2; i > 0; i--)
+                sift_down(pids, n, i - 1);
+        for (size_t i = n - 1; i > 0; i--) {
+                pid_t largest = pids[0];
+
+                pids[0] = pids[i];
+                pids[i] = largest;
+                sift_down(pids, i, 0);
+        }
+
+        for (size_t i = 0; i < n; i++)
+                if (n_different == 0 || pids[i] != pids[n_different - 1])
+                        pids[n_different++] = pids[i];
+        reader->n_pids = n_different;
+}
+
+/* Lists the threads to look at; ret_kthreads_only tells whether they should be none but kernel threads. What
+ * could be listed before an error is there. */
+static int list_threads(KworkerReader *reader, bool *ret_kthreads_only) {
+        int r;
+
+        *ret_kthreads_only = true;
+        r = list_children(reader);
+        if (r < 0 && r != -ENOMEM) { /* without memory the longer list would be no better */
+                note_error(reader, r);
+                *ret_kthreads_only = false;
+                r = list_folder(reader);
+        }
+        if (r < 0)
+                note_error(reader, r);
+
+        sort_pids(reader);
+        return r;
+}
+
+/* Takes the kept comm of a thread, or a negative value. Asked for in ascending order of pids; those in
+ * between belong to threads that are gone. */
+static int take_kept_file(KworkerReader *reader, pid_t pid) {
+        for (; reader->next_kept_file < reader->n_kept_files; reader->next_kept_file++) {
+                const KeptFile *file = reader->kept_files + reader->next_kept_file;
+
+                if (file->pid > pid)
+                        break;
+                if (file->pid == pid) {
+                        reader->next_kept_file++;
+                        return file->fd;
+                }
+                (void) close(file->fd);
+        }
+
+        return -EBADF;
+}
+
+/* Keeps an open comm for the next look, or closes it. */
+static void keep_file(KworkerReader *reader, pid_t pid, int fd) {
+        size_t n_taken = reader->n_new_kept_files + reader->n_kept_files - reader->next_kept_file;
+
+        if (n_taken >= reader->n_kept_files_max) {
+                (void) close(fd);
+                return;
+        }
+
+        reader->new_kept_files[reader->n_new_kept_files++] = (KeptFile){ .pid = pid, .fd = fd };
+}
+
+/* At the end of a look: closes what it did not come to, and hands the others on to the next one. */
+static void swap_kept_files(KworkerReader *reader) {
+        KeptFile *files = reader->kept_files;
+
+        for (; reader->next_kept_file < reader->n_kept_files; reader->next_kept_file++)
+                (void) close(reader->kept_files[reader->next_kept_file].fd);
+
+        reader->kept_files = reader->new_kept_files;
+        reader->n_kept_files = reader->n_new_kept_files;
+        reader->new_kept_files = files;
+        reader->n_new_kept_files = 0;
+        reader->next_kept_file = 0;
+}
+
+/* Looks at one thread. Returns 1 for a worker that counts, 0 for any other thread, or a negative errno. */
+static int look_at_thread(
+                KworkerReader *reader,
+                pid_t pid,
+                bool kthreads_only,
+                const char *glob,
+                Worker *ret) {
+        char name[WORKER_NAME_MAX + 1];
+        Worker worker;
+        uint64_t flags;
+        int fd, r;
+
+        fd = take_kept_file(reader, pid);
+        r = read_name(reader, pid, &fd, name);
+        if (fd >= 0) {
+                /* In a list of all processes only the workers' are worth it. */
+                if (r >= 0 && (kthreads_only || strncmp(name, "kworker/", strlen("kworker/")) == 0))
+                        keep_file(reader, pid, fd);
+                else
+                        (void) close(fd);
+        }
+        if (r < 0)
+                return r;
+        if (!name_counts(name, glob))
+                return 0;
+
+        r = read_stat_of(reader, pid, &worker, &flags);
+        if (r < 0)
+                return r;
+        if ((flags & (PF_KTHREAD | PF_WQ_WORKER)) != (PF_KTHREAD | PF_WQ_WORKER) ||
+            !name_counts(worker.name, glob))
+                return 0;
+
+        *ret = worker;
+        return 1;
+}
+
+/* Looks at all threads that are listed, and at the workers of the last look that are not. Both are sorted,
+ * and so is what comes out. Returns how many threads could be looked at. */
+static size_t look_at_threads(KworkerReader *reader, bool kthreads_only, const char *glob) {
+        const Worker *last = reader->last->workers, *last_end = last + reader->last->n_workers;
+        size_t i = 0, n_read = 0;
+
+        while (i < reader->n_pids || last < last_end) {
+                const Worker *before = NULL;
+                Worker worker;
+                pid_t pid;
+                int r;
+
+                if (last < last_end && (i == reader->n_pids || last->pid <= reader->pids[i])) {
+                        before = last++;
+                        pid = before->pid;
+                        if (i < reader->n_pids && reader->pids[i] == pid)
+                                i++;
+                } else
+                        pid = reader->pids[i++];
+
+                r = look_at_thread(reader, pid, kthreads_only, glob, &worker);
+                if (r >= 0)
+                        n_read++;
+                else {
+                        note_error(reader, r);
+                        if (before && !error_means_absent(r) && name_counts(before->name, glob)) {
+                                worker = *before;
+                                r = 1;
+                        }
+                }
+                if (r <= 0)
+                        continue;
+
+                r = add_worker(reader, &worker);
+                if (r < 0)
+                        note_error(reader, r);
+        }
+
+        swap_kept_files(reader);
+        return n_read;
+}
+
+/* Reads the stat of pid 2, kept open like the list. */
+static int read_kthreadd(KworkerReader *reader) {
+        bool was_open = reader->kthreadd_fd >= 0;
+        Worker worker;
+        uint64_t flags;
+        int r;
+
+        for (;;) {
+                if (reader->kthreadd_fd < 0) {
+                        r = open_file(reader, KTHREADD_STAT);
+                        if (r < 0)
+                                return r;
+                        reader->kthreadd_fd = r;
+                }
+
+                r = read_stat(reader, reader->kthreadd_fd, &worker, &flags);
+                if (r < 0 || !reader->is_procfs) {
+                        closep(&reader->kthreadd_fd);
+                        reader->kthreadd_fd = -EBADF;
+                }
+                if (r >= 0 || !was_open)
+                        return r;
+
+                was_open = false;
+        }
+}
+
+/* Finds a kernel thread, if there is any, where no worker has shown one. */
+static void look_for_kthread(KworkerReader *reader) {
+        int r;
+
+        r = read_kthreadd(reader);
+        if (r < 0)
+                note_error(reader, r);
+
+        for (size_t i = 0; !reader->found_kthread && i < MIN(reader->n_pids, (size_t) KTHREAD_PROBES_MAX);
+             i++) {
+                Worker worker;
+                uint64_t flags;
+
+                r = read_stat_of(reader, reader->pids[i], &worker, &flags);
+                if (r < 0)
+                        note_error(reader, r);
+        }
+}
+
+int kworker_reader_look(KworkerReader *reader, const char *glob, KworkerLook *ret) {
+        bool found_kthread_before = reader->found_kthread, kthreads_only;
+        WorkerArray *workers;
+        size_t n_read;
+        int r;
+
+        reader->trouble = 0;
+        reader->found_kthread = false;
+        reader->current->n_workers = 0;
+
+        r = list_threads(reader, &kthreads_only);
+        n_read = look_at_threads(reader, kthreads_only, glob);
+        if (!reader->found_kthread)
+                look_for_kthread(reader);
+
+        /* Not seeing is not the same as being gone. */
+        if (reader->trouble < 0 && !reader->found_kthread)
+                reader->found_kthread = found_kthread_before;
+
+        if (r < 0 && n_read == 0 && reader->current->n_workers == 0)
+                return r;
+
+        workers = reader->last;
+        reader->last = reader->current;
+        reader->current = workers;
+
+        *ret = (KworkerLook){
+                .workers = reader->last->workers,
+                .n_workers = reader->last->n_workers,
+                .found_kthread = reader->found_kthread,
+                .incomplete = reader->trouble < 0,
+        };
+        return 0;
+}
+
+/* Whether the proc root was mounted to hide other users' processes. */
+static int mount_has_hidepid(const KworkerReader *reader) {
+        _cleanup_(fclosep) FILE *file = NULL;
+        _cleanup_free_ char *line = NULL;
+        size_t size = 0;
+        struct stat st;
+        int fd;
+
+        if (fstat(reader->root_fd, &st) < 0)
+                return -errno;
+
+        fd = openat(reader->root_fd, "self/mountinfo", O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        file = fdopen(fd, "r");
+        if (!file) {
+                closep(&fd);
+                return -errno;
+        }
+
+        while (getline(&line, &size, file) >= 0) {
+                unsigned device_major, device_minor;
+                const char *option;
+
+                if (sscanf(line, "%*u %*u %u:%u", &device_major, &device_minor) != 2 ||
+                    makedev(device_major, device_minor) != st.st_dev)
+                        continue;
+
+                option = strstr(line, " - "); /* the superblock's options follow */
+                if (option)
+                        option = strstr(option, "hidepid=");
+                return option && !g_str_has_prefix(option, "hidepid=0") &&
+                       !g_str_has_prefix(option, "hidepid=off");
+        }
+
+        return false;
+}
+
+const char *kworker_reader_fault_reason(KworkerReader *reader) {
+        char namespace[64];
+        struct statfs sfs;
+        bool is_hidden;
+        ssize_t n;
+
+        switch (reader->trouble) {
+        case 0:
+                break;
+        case -EMFILE:
+                return "this process has no file descriptor left";
+        case -ENFILE:
+                return "the system has no file descriptor left";
+        case -ENOMEM:
+                return "there is no memory left to read the proc root";
+        default:
+                return "the proc root cannot be read";
+        }
+
+        if (fstatfs(reader->root_fd, &sfs) < 0 || sfs.f_type != PROC_SUPER_MAGIC)
+                return "the proc root is not a proc filesystem: correct --proc-root";
+
+        /* Only a process that has a pid in the filesystem's namespace has a `self` there. */
+        n = readlinkat(reader->root_fd, "self/ns/pid", namespace, sizeof(namespace) - 1);
+        if (n < 0 && errno == ENOENT)
+                return "the proc root is that of another pid namespace, a container's: "
+                       "give the host's /proc by --proc-root";
+
+        /* Of both hidepid comes first, except for root: nothing is hidden from the root of the host. */
+        is_hidden = mount_has_hidepid(reader) > 0;
+        if (n >= 0 && (!is_hidden || geteuid() == 0)) {
+                namespace[n] = '\0';
+                if (!streq(namespace, INITIAL_PID_NAMESPACE))
+                        return "this is a pid namespace of its own, a container: "
+                               "give the host's /proc by --proc-root";
+        }
+        if (is_hidden)
+                return "the mount option hidepid hides them from this user: "
+                       "mount proc with gid= of a group that it is in, or without hidepid";
+
+        return "there is none in the proc root, and neither hidepid nor a pid namespace explains it";
+}
+
+int kworker_reader_new(const char *proc_root, KworkerReader **ret) {
+        _cleanup_(kworker_reader_freep) KworkerReader *reader = NULL;
+        struct rlimit limit;
+        struct statfs sfs;
+
+        reader = g_try_new0(KworkerReader, 1);
+        if (!reader)
+                return -ENOMEM;
+        reader->children_fd = reader->kthreadd_fd = -EBADF;
+        reader->kept_files = reader->kept[0];
+        reader->new_kept_files = reader->kept[1];
+        reader->last = reader->found;
+        reader->current = reader->found + 1;
+
+        reader->root_fd = open(proc_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (reader->root_fd < 0)
+                return -errno;
+        if (fstatfs(reader->root_fd, &sfs) < 0)
+                return -errno;
+        reader->is_procfs = sfs.f_type == PROC_SUPER_MAGIC;
+
+        if (reader->is_procfs && getrlimit(RLIMIT_NOFILE, &limit) >= 0)
+                reader->n_kept_files_max = MIN(limit.rlim_cur / 4, (rlim_t) KEPT_FILES_MAX);
+
+        reader->n_pids_allocated = PIDS_MIN;
+        reader->pids = g_try_new(pid_t, PIDS_MIN);
+        if (!reader->pids)
+                return -ENOMEM;
+        for (size_t i = 0; i < ELEMENTSOF(reader->found); i++) {
+                reader->found[i].n_allocated = WORKERS_MIN;
+                reader->found[i].workers = g_try_new(Worker, WORKERS_MIN);
+                if (!reader->found[i].workers)
+                        return -ENOMEM;
+        }
+
+        *ret = TAKE_POINTER(reader);
+        return 0;
+}
+
+KworkerReader *kworker_reader_free(KworkerReader *reader) {
+        if (!reader)
+                return NULL;
+
+        for (size_t i = 0; i < reader->n_kept_files; i++)
+                (void) close(reader->kept_files[i].fd);
+        closep(&reader->children_fd);
+        closep(&reader->kthreadd_fd);
+        closep(&reader->root_fd);
+
+        for (size_t i = 0; i < ELEMENTSOF(reader->found); i++)
+                g_free(reader->found[i].workers);
+        g_free(reader->pids);
+        g_free(reader);
+        return NULL;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * The log: to the journal with fields when stderr is the journal, else to stderr. It never blocks: a line
+ * that nobody takes is dropped and counted, and the count is told once there is room again.
+ */
+
+#include <stdarg.h>
+#include <syslog.h>
+
+#include "macro.h"
+
+typedef enum LogTarget {
+        LOG_TARGET_STDERR,
+        LOG_TARGET_JOURNAL,
+} LogTarget;
+
+/* Chooses the target: the journal when $JOURNAL_STREAM names what stderr is, as for a service. */
+void log_open(bool timestamps);
+void log_close(void);
+
+/* Lines of a higher (less important) level than this are not logged. Default LOG_NOTICE. */
+void log_set_max_level(int level);
+int log_get_max_level(void);
+
+LogTarget log_get_target(void);
+void log_set_target(LogTarget target);
+
+/* How many lines were dropped since the start. */
+uint64_t log_get_dropped(void);
+
+/* One more field of a journal entry: "NAME=value", no newline in it. */
+typedef struct LogField {
+        char text[128];
+} LogField;
+
+/* Logs one line, with a MESSAGE_ID (32 hex digits, or NULL) and n fields for the journal. Bytes that are not
+ * printable are escaped: names of workers may hold anything. Keeps errno. */
+void log_full(int level,
+              const char *message_id,
+              const LogField *fields,
+              size_t n_fields,
+              const char *format,
+              ...) _printf_(5, 6);
+
+#define log_at(level, ...) log_full(level, NULL, NULL, 0, __VA_ARGS__)
+#define log_error(...) log_at(LOG_ERR, __VA_ARGS__)
+#define log_warning(...) log_at(LOG_WARNING, __VA_ARGS__)
+#define log_notice(...) log_at(LOG_NOTICE, __VA_ARGS__)
+#define log_info(...) log_at(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
+
+/* Copies text with the bytes that could break a line, a terminal or a D-Bus string as \xHH; cut to size. */
+void log_escape(const char *text, char *buffer, size_t size);
