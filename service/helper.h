@@ -35,8 +35,8 @@ int helper_new(sd_event *event,
                void *userdata,
                Helper **ret);
 
-/* Frees without waiting for a request under way: a hanging helper ends when its hang ends. An idle one ends in
- * microseconds, and is reaped when it does so within 10 ms. */
+/* Frees without waiting for a request under way: a hanging helper ends when its hang ends. An idle one ends
+ * in microseconds, and is reaped when it does so within 10 ms. */
 Helper *helper_free(Helper *helper);
 DEFINE_TRIVIAL_CLEANUP(Helper *, helper_free);
 

@@ -27,6 +27,9 @@ int log_get_max_level(void);
 LogTarget log_get_target(void);
 void log_set_target(LogTarget target);
 
+/* While muted, lines go all the way but out: for a rehearsal. */
+void log_set_muted(bool muted);
+
 /* How many lines were dropped since the start. */
 uint64_t log_get_dropped(void);
 

@@ -188,8 +188,6 @@ static int run(const Options *options) {
                 return EXIT_FAILURE;
 
         r = manager_run(manager);
-        if (r < 0)
-                log_error("The event loop failed: %s", g_strerror(-r));
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -46,6 +46,7 @@ struct Manager {
         uint64_t watchdog_usec; /* the service manager expects a sign of life this often; 0 never */
         uint64_t last_look_usec;
         bool reload_pending; /* the storage was busy when a reload was asked for */
+        bool rehearsing;     /* the sync helper was asked for all but a sync */
         char status[MANAGER_STATUS_MAX];
 };
 
@@ -410,9 +411,67 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* The rehearsal: goes the way from a stuck worker to its sync's end once, with an engine of its own and a log
+ * that is mute, and asks the helper for all but the sync. What a sandbox kills, it kills now, and not in the
+ * worst minute; and the pages of code and data that are needed then have been read from the disk, and stay.
+ */
+static int manager_rehearse(Manager *manager) {
+        const Worker worker = { .pid = 1, .state = 'R', .name = "kworker/0:0+rehearsal" };
+        Engine *engine = manager->engine;
+        Bus *bus = manager->bus;
+        Moment now = moment_now();
+        Settings settings;
+        int r;
+
+        settings_init(&settings);
+        settings.dry_run = true;
+        manager->engine = NULL;
+        r = engine_new(&settings, now, &manager->engine);
+        if (r >= 0) {
+                manager->bus = NULL;
+                log_set_muted(true);
+
+                (void) engine_look(manager->engine, now, &worker, 1);
+                now.monotonic_usec += settings.threshold_usec;
+                manager_carry_out(
+                                manager, engine_look(manager->engine, now, &worker, 1) |
+                                                         engine_confirm(manager->engine, now, &worker, 1));
+                (void) engine_look(manager->engine, now, NULL, 0);
+                manager_carry_out(manager, engine_look(manager->engine, now, NULL, 0));
+
+                log_set_muted(false);
+                manager->bus = bus;
+                engine_free(manager->engine);
+        }
+        manager->engine = engine;
+        if (r < 0)
+                return r;
+
+        manager->rehearsing = true;
+        return syncer_rehearse(manager->syncer);
+}
+
+static void on_rehearsed(Manager *manager, int r) {
+        manager->rehearsing = false;
+        if (r < 0) {
+                log_error("The rehearsal of a sync failed, the helper process was killed: %s",
+                          g_strerror(-r));
+                (void) sd_event_exit(manager->event, r);
+                return;
+        }
+
+        log_debug("The rehearsal went well");
+        (void) notify_send("READY=1");
+}
+
 static void on_sync_ended(int result, uint64_t entered_usec, uint64_t duration_usec, void *userdata) {
         Manager *manager = userdata;
         const EngineSync *sync = engine_sync(manager->engine);
+
+        if (manager->rehearsing) {
+                on_rehearsed(manager, result);
+                return;
+        }
 
         if (result >= 0 && sync)
                 log_debug("sync() was entered %" PRIu64 "us after it was decided",
@@ -663,14 +722,23 @@ int manager_new(const ManagerOptions *options, const Settings *settings, Manager
 
 int manager_run(Manager *manager) {
         char limits[160];
+        int r;
 
         describe_limits(&manager->settings, limits, sizeof(limits));
         log_notice("%sWatching %s (%s)", manager_dry_run_mark(manager), manager->settings.glob, limits);
 
-        manager_look(manager);
-        (void) notify_send("READY=1");
+        r = manager_rehearse(manager);
+        if (r < 0) {
+                log_error("Can't rehearse a sync: %s", g_strerror(-r));
+                return r;
+        }
 
-        return sd_event_loop(manager->event);
+        manager_look(manager);
+
+        r = sd_event_loop(manager->event);
+        if (r < 0)
+                log_error("The event loop failed: %s", g_strerror(-r));
+        return r;
 }
 
 Manager *manager_free(Manager *manager) {

@@ -24,7 +24,8 @@ int manager_new(const ManagerOptions *options, const Settings *settings, Manager
 Manager *manager_free(Manager *manager);
 DEFINE_TRIVIAL_CLEANUP(Manager *, manager_free);
 
-/* Looks for the first time, says READY, and runs until SIGTERM or SIGINT. */
+/* Rehearses, looks for the first time, says READY, and runs until SIGTERM or SIGINT. Negative errno, logged,
+ * when the rehearsal or the loop fails. */
 int manager_run(Manager *manager);
 
 /* For the bus: what there is to show. */

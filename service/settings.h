@@ -151,6 +151,6 @@ int settings_parse_text(
                 settings_warning_t warning,
                 void *userdata);
 
-/* Reads a file that may hold settings: a regular one of at most 1 MiB (else -EISDIR, -EBADFD or -EFBIG), or /dev/null,
- * which counts as empty. The text is not NUL-terminated; the caller frees it. */
+/* Reads a file that may hold settings: a regular one of at most 1 MiB (else -EISDIR, -EBADFD or -EFBIG), or
+ * /dev/null, which counts as empty. The text is not NUL-terminated; the caller frees it. */
 int settings_read_file(const char *path, char **ret_text, size_t *ret_size);

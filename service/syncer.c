@@ -10,6 +10,11 @@ struct Syncer {
         void *userdata;
 };
 
+typedef enum SyncRequest {
+        SYNC_REQUEST_SYNC,
+        SYNC_REQUEST_REHEARSE,
+} SyncRequest;
+
 /* What the helper process tells about a sync. */
 typedef struct SyncReport {
         uint64_t entered_usec;
@@ -18,10 +23,16 @@ typedef struct SyncReport {
 
 /* Runs in the helper process. */
 static size_t serve_sync(const void *request, size_t size, void *reply, void *userdata) {
+        SyncRequest wanted;
         SyncReport report;
 
+        if (size != sizeof(wanted))
+                return 0;
+        memcpy(&wanted, request, sizeof(wanted));
+
         report.entered_usec = usec_now(CLOCK_MONOTONIC);
-        sync();
+        if (wanted == SYNC_REQUEST_SYNC)
+                sync();
         report.duration_usec = usec_subtract(usec_now(CLOCK_MONOTONIC), report.entered_usec);
 
         memcpy(reply, &report, sizeof(report));
@@ -68,6 +79,14 @@ Syncer *syncer_free(Syncer *syncer) {
         return NULL;
 }
 
+static int syncer_request(Syncer *syncer, SyncRequest request) {
+        return helper_request(syncer->helper, &request, sizeof(request));
+}
+
 int syncer_start(Syncer *syncer) {
-        return helper_request(syncer->helper, NULL, 0);
+        return syncer_request(syncer, SYNC_REQUEST_SYNC);
+}
+
+int syncer_rehearse(Syncer *syncer) {
+        return syncer_request(syncer, SYNC_REQUEST_REHEARSE);
 }
