@@ -18,6 +18,10 @@
  * asked. */
 #define REALTIME_PRIORITY 1
 
+/* The kernel kills it last, but can: at a memory limit of its own, a process that can't be killed would hang.
+ */
+#define OOM_SCORE_ADJUSTMENT "-900"
+
 /* Set over the bus to last: below $STATE_DIRECTORY, which a service has, or here. */
 #define STATE_DIRECTORY "/var/lib/wbwatch"
 #define LASTING_FILE "wbwatch.conf"
@@ -132,11 +136,12 @@ static void prepare_for_crisis(void) {
         if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
                 log_info("Can't lock the memory, going on without: %m");
 
-        if (sched_setscheduler(0, SCHED_FIFO, &parameter) < 0)
+        /* The unit gives the priority, and then forbids the system call on pain of death. */
+        if (sched_getscheduler(0) != SCHED_FIFO && sched_setscheduler(0, SCHED_FIFO, &parameter) < 0)
                 log_info("Can't get a real-time priority, going on without: %m");
 
         file = fopen("/proc/self/oom_score_adj", "we");
-        if (!file || fputs("-1000", file) < 0 || fflush(file) != 0)
+        if (!file || fputs(OOM_SCORE_ADJUSTMENT, file) < 0 || fflush(file) != 0)
                 log_info("Can't protect the process from the OOM killer, going on without: %m");
         if (file)
                 (void) fclose(file);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/* polkit's own agent for terminals, pkttyagent(1): it asks for the password while a call is waited for. */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Whether somebody could be asked: not root, and on a terminal. */
+bool agent_is_of_use(void);
+
+/* Starts it if it could be of use. Waits a moment until it is registered.
+ * Returns its pid, or 0 when there is none; polkit then answers for itself. */
+pid_t agent_start(void);
+
+/* Ends it, if any. For _cleanup_(). */
+void agent_stop(pid_t *pid);

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* The verb monitor: says what happens, line by line, until it is interrupted. It lives through the end of the
+ * daemon and of the bus. */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <systemd/sd-event.h>
+
+#include "client.h"
+#include "connection.h"
+#include "json.h"
+#include "values.h"
+
+#define RECONNECT_USEC USEC_PER_SEC
+
+#define PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
+
+/* What wbctl itself has to say, beside the daemon's signals. */
+#define DAEMON_IS_HERE "DaemonIsHere"
+#define DAEMON_IS_GONE "DaemonIsGone"
+#define DAEMON_IS_SILENT "DaemonIsSilent"
+#define BUS_IS_GONE "BusIsGone"
+#define BUS_IS_HERE "BusIsHere"
+
+/* Lines for people */
+
+/* USec members that are points in time; the others are durations. */
+static bool is_time(const char *name) {
+        static const char *const names[] = {
+                "StateSinceUSec", "PausedUntilUSec", "LastSyncUSec", "StartUSec", "EndUSec", NULL,
+        };
+
+        return g_strv_contains(names, name);
+}
+
+static char *value_format(const Terminal *terminal, const char *name, GVariant *value) {
+        if (g_variant_is_of_type(value, G_VARIANT_TYPE_STRING))
+                return text_escape(terminal, g_variant_get_string(value, NULL));
+        if (g_variant_is_of_type(value, G_VARIANT_TYPE_BOOLEAN))
+                return g_strdup(g_variant_get_boolean(value) ? "yes" : "no");
+        if (g_variant_is_of_type(value, G_VARIANT_TYPE_UINT64) && g_str_has_suffix(name, "USec")) {
+                uint64_t usec = g_variant_get_uint64(value);
+
+                if (!is_time(name))
+                        return span_format(usec);
+                if (usec == 0 || usec == USEC_INFINITY)
+                        return g_strdup(usec == 0 ? "none" : "infinity");
+                return time_format_exact(usec);
+        }
+
+        /* SettingOrigins would hide the rest. */
+        if (g_variant_is_container(value))
+                return g_strdup("...");
+
+        g_autoptr(GString) json = g_string_new(NULL);
+
+        json_append(json, value);
+        return text_escape(terminal, json->str);
+}
+
+static void members_append(GString *out, const Terminal *terminal, GVariant *dictionary) {
+        GVariantIter iter;
+        const char *name;
+        GVariant *value;
+
+        g_variant_iter_init(&iter, dictionary);
+        while (g_variant_iter_loop(&iter, "{&sv}", &name, &value)) {
+                g_autofree char *escaped_name = text_escape(terminal, name);
+                g_autofree char *text = value_format(terminal, name, value);
+
+                g_string_append_printf(out, " %s=%s", escaped_name, text);
+        }
+}
+
+/* "rule worker", or what stands for it */
+static char *describe_cause(const Terminal *terminal, GVariant *details) {
+        const char *rule = lookup_string(details, "Rule");
+        g_autofree char *escaped = text_escape(terminal, rule ?: "");
+
+        if (lookup_true(details, "Forced") || !*escaped)
+                return g_strdup("asked for");
+        return g_strdup_printf("rule %s", escaped);
+}
+
+static void episode_started_append(GString *out, const Terminal *terminal, uint64_t id, GVariant *details) {
+        g_autofree char *span = span_format(lookup_number_or_zero(details, "OldestWorkerUSec"));
+        g_autofree char *name = text_escape(terminal, lookup_string(details, "Name") ?: "?");
+        g_autofree char *cause = describe_cause(terminal, details);
+
+        g_string_append_printf(
+                        out,
+                        "stuck    episode %" PRIu64 ": %" PRIu64
+                        " workers run, the longest for %s: %s (%s%s)",
+                        id, lookup_number_or_zero(details, "WorkerCount"), span, name, cause,
+                        lookup_true(details, "DryRun") ? ", dry run" : "");
+}
+
+static void episode_ended_append(GString *out, const Terminal *terminal, uint64_t id, GVariant *details) {
+        g_autofree char *outcome = text_escape(terminal, lookup_string(details, "Outcome") ?: "?");
+        g_autofree char *span = span_format(
+                        usec_subtract(lookup_number_or_zero(details, "EndUSec"),
+                                      lookup_number_or_zero(details, "StartUSec")));
+
+        g_string_append_printf(
+                        out,
+                        "free     episode %" PRIu64 ": %s after %s, up to %" PRIu64
+                        " workers, syncs: %" PRIu64,
+                        id, outcome, span, lookup_number_or_zero(details, "WorkerCount"),
+                        lookup_number_or_zero(details, "SyncCount"));
+}
+
+static void sync_started_append(GString *out, const Terminal *terminal, uint64_t id, GVariant *details) {
+        g_autofree char *cause = describe_cause(terminal, details);
+
+        g_string_append_printf(
+                        out, "sync     %" PRIu64 " %s (%s, workers: %" PRIu64 ")", id,
+                        lookup_true(details, "DryRun") ? "would have begun, were this no dry run" : "began",
+                        cause, lookup_number_or_zero(details, "WorkerCount"));
+}
+
+static void sync_finished_append(GString *out, const Terminal *terminal, uint64_t id, GVariant *details) {
+        g_autofree char *result = text_escape(terminal, lookup_string(details, "Result") ?: "?");
+        g_autofree char *span = span_format(lookup_number_or_zero(details, "DurationUSec"));
+
+        if (lookup_true(details, "DryRun"))
+                g_string_append_printf(out, "sync     %" PRIu64 " was not made (dry run)", id);
+        else
+                g_string_append_printf(out, "sync     %" PRIu64 " ended after %s: %s", id, span, result);
+}
+
+static void here_append(GString *out, const Terminal *terminal, GVariant *properties) {
+        g_autofree char *version = text_escape(terminal, lookup_string(properties, "Version") ?: "?");
+        g_autofree char *state = text_escape(terminal, lookup_string(properties, "State") ?: "?");
+        g_autofree char *why = text_escape(terminal, lookup_string(properties, "StatusText") ?: "?");
+
+        g_string_append_printf(out, "here     wbwatchd %s, state %s: %s", version, state, why);
+}
+
+/* The last of the arguments, if it is an a{sv}. */
+static GVariant *arguments_details(GVariant *arguments) {
+        size_t n = g_variant_n_children(arguments);
+        g_autoptr(GVariant) last = n > 0 ? g_variant_get_child_value(arguments, n - 1) : NULL;
+
+        return last && g_variant_is_of_type(last, G_VARIANT_TYPE_VARDICT) ? g_steal_pointer(&last) : NULL;
+}
+
+static uint64_t arguments_id(GVariant *arguments) {
+        g_autoptr(GVariant) first =
+                        g_variant_n_children(arguments) > 0 ? g_variant_get_child_value(arguments, 0) : NULL;
+
+        return first && g_variant_is_of_type(first, G_VARIANT_TYPE_UINT64) ? g_variant_get_uint64(first) : 0;
+}
+
+/* The daemon's signals that end with details. */
+static const struct {
+        const char *member;
+        void (*append)(GString *out, const Terminal *terminal, uint64_t id, GVariant *details);
+} detailed_signals[] = {
+        { "EpisodeStarted", episode_started_append },
+        { "EpisodeEnded", episode_ended_append },
+        { "SyncStarted", sync_started_append },
+        { "SyncFinished", sync_finished_append },
+};
+
+/* What needs no arguments. */
+static const struct {
+        const char *member;
+        const char *words;
+} plain_events[] = {
+        { DAEMON_IS_GONE, "gone     wbwatchd is not running; waiting for it" },
+        { DAEMON_IS_SILENT, "silent   wbwatchd does not answer; asking again" },
+        { BUS_IS_GONE, "gone     the system bus went away; waiting for it" },
+        { BUS_IS_HERE, "here     the system bus is back" },
+};
+
+void event_append(GString *out, const Terminal *terminal, const char *member, GVariant *arguments) {
+        g_autoptr(GVariant) details = arguments_details(arguments);
+        g_autofree char *escaped_member = NULL;
+        g_autoptr(GString) json = NULL;
+
+        if (streq(member, "PropertiesChanged") &&
+            g_variant_is_of_type(arguments, G_VARIANT_TYPE("(sa{sv}as)"))) {
+                g_autoptr(GVariant) changed = g_variant_get_child_value(arguments, 1);
+
+                g_string_append(out, "changed ");
+                members_append(out, terminal, changed);
+                return;
+        }
+        if (streq(member, DAEMON_IS_HERE) && details) {
+                here_append(out, terminal, details);
+                return;
+        }
+        for (size_t i = 0; i < ELEMENTSOF(detailed_signals) && details; i++)
+                if (streq(member, detailed_signals[i].member)) {
+                        detailed_signals[i].append(out, terminal, arguments_id(arguments), details);
+                        return;
+                }
+        for (size_t i = 0; i < ELEMENTSOF(plain_events); i++)
+                if (streq(member, plain_events[i].member)) {
+                        g_string_append(out, plain_events[i].words);
+                        return;
+                }
+
+        /* A newer daemon's. */
+        escaped_member = text_escape(terminal, member);
+        json = g_string_new(NULL);
+        json_append(json, arguments);
+        g_string_append_printf(out, "signal   %s %s", escaped_member, json->str);
+}
+
+/* What the arguments are called in JSON. */
+static const struct {
+        const char *member;
+        const char *names[4];
+} argument_names[] = {
+        { "EpisodeStarted", { "Id", "Details" } },
+        { "EpisodeEnded", { "Id", "Details" } },
+        { "SyncStarted", { "Id", "EpisodeId", "Details" } },
+        { "SyncFinished", { "Id", "EpisodeId", "Details" } },
+        { "PropertiesChanged", { "Interface", "Properties", "Invalidated" } },
+        { DAEMON_IS_HERE, { "Properties" } },
+};
+
+static const char *const *find_argument_names(const char *member, size_t n_arguments) {
+        for (size_t i = 0; i < ELEMENTSOF(argument_names); i++)
+                if (streq(argument_names[i].member, member) &&
+                    g_strv_length((char **) argument_names[i].names) == n_arguments)
+                        return argument_names[i].names;
+        return NULL;
+}
+
+void event_append_json(GString *out, uint64_t now_usec, const char *member, GVariant *arguments) {
+        size_t n = g_variant_n_children(arguments);
+        const char *const *names = find_argument_names(member, n);
+
+        g_string_append_printf(out, "{\"TimeUSec\":%" PRIu64 ",\"Event\":", now_usec);
+        json_append_string(out, member);
+        for (size_t i = 0; names && i < n; i++) {
+                g_autoptr(GVariant) argument = g_variant_get_child_value(arguments, i);
+
+                g_string_append_printf(out, ",\"%s\":", names[i]);
+                json_append(out, argument);
+        }
+        if (!names && n > 0) {
+                g_string_append(out, ",\"Arguments\":");
+                json_append(out, arguments);
+        }
+        g_string_append_c(out, '}');
+}
+
+/* Listening */
+
+typedef struct Monitor {
+        const Options *options;
+        sd_event *event;
+        sd_event_source *reconnect;
+        sd_bus *bus;
+        sd_bus_slot *question;
+        uint64_t asked_usec;
+        char *owner;      /* the daemon's unique name, once it has answered */
+        const char *said; /* the last event that needs to be said only once */
+} Monitor;
+
+static void monitor_say(Monitor *monitor, const char *member, GVariant *arguments) {
+        g_autoptr(GString) line = g_string_new(NULL);
+        uint64_t now_usec = usec_now(CLOCK_REALTIME);
+
+        if (monitor->options->json)
+                event_append_json(line, now_usec, member, arguments);
+        else {
+                g_autofree char *time = time_format_exact(now_usec);
+
+                g_string_append_printf(line, "%s  ", time);
+                event_append(line, &monitor->options->terminal, member, arguments);
+        }
+        g_string_append_c(line, '\n');
+
+        if (fwrite(line->str, 1, line->len, stdout) != line->len || fflush(stdout) != 0)
+                (void) sd_event_exit(monitor->event, EXIT_FAILURE);
+}
+
+/* Says how it stands, unless that was the last that was said of it. */
+static void monitor_say_once(Monitor *monitor, const char *member) {
+        g_autoptr(GVariant) nothing = g_variant_ref_sink(g_variant_new_tuple(NULL, 0));
+
+        if (monitor->said == member)
+                return;
+        monitor->said = member;
+        monitor_say(monitor, member, nothing);
+}
+
+static void monitor_set_owner(Monitor *monitor, const char *owner) {
+        g_free(monitor->owner);
+        monitor->owner = g_strdup(owner);
+}
+
+static int monitor_ask(Monitor *monitor, bool start_daemon);
+
+static int monitor_not_answered(Monitor *monitor, const sd_bus_error *error) {
+        static const Request request = { .member = "GetAll", .purpose = "ask wbwatchd for its state" };
+        uint64_t waited_usec = usec_subtract(usec_now(CLOCK_MONOTONIC), monitor->asked_usec);
+        g_autofree char *words = NULL;
+        int status;
+
+        if (sd_bus_is_open(monitor->bus) <= 0)
+                return 0; /* on_disconnected() takes care of that */
+
+        if (sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) && waited_usec >= ANSWER_TIMEOUT_USEC) {
+                monitor_say_once(monitor, DAEMON_IS_SILENT);
+                return monitor_ask(monitor, false);
+        }
+
+        status = error_explain(&request, error->name, error->message ?: "no reason given", false, 0, &words);
+        if (status != EXIT_NO_DAEMON) {
+                complain("%s", words);
+                return sd_event_exit(monitor->event, status);
+        }
+        monitor_say_once(monitor, DAEMON_IS_GONE);
+        return 0;
+}
+
+static int on_properties(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        Monitor *monitor = userdata;
+        g_autoptr(GVariant) arguments = NULL;
+        int r;
+
+        if (sd_bus_message_is_method_error(reply, NULL))
+                return monitor_not_answered(monitor, sd_bus_message_get_error(reply));
+
+        r = arguments_from_message(reply, &arguments);
+        if (r < 0)
+                return r;
+        monitor_set_owner(monitor, sd_bus_message_get_sender(reply));
+        monitor->said = DAEMON_IS_HERE;
+        monitor_say(monitor, DAEMON_IS_HERE, arguments);
+        return 0;
+}
+
+/* Asks for all properties; the answer also tells who the daemon is. A question that is still open is dropped.
+ */
+static int monitor_ask(Monitor *monitor, bool start_daemon) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+        int r;
+
+        monitor_set_owner(monitor, NULL);
+        monitor->question = sd_bus_slot_unref(monitor->question);
+
+        r = sd_bus_message_new_method_call(
+                        monitor->bus, &message, WBWATCH_NAME, WBWATCH_PATH, PROPERTIES_INTERFACE, "GetAll");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(message, "s", WBWATCH_INTERFACE);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_set_auto_start(message, start_daemon);
+        if (r < 0)
+                return r;
+
+        monitor->asked_usec = usec_now(CLOCK_MONOTONIC);
+        return sd_bus_call_async(
+                        monitor->bus, &monitor->question, message, on_properties, monitor,
+                        ANSWER_TIMEOUT_USEC);
+}
+
+static int on_signal(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        Monitor *monitor = userdata;
+        g_autoptr(GVariant) arguments = NULL;
+        int r;
+
+        /* Anybody may send us a signal of that name. And what came before the first answer is in it. */
+        if (!monitor->owner || g_strcmp0(sd_bus_message_get_sender(message), monitor->owner) != 0)
+                return 0;
+
+        r = arguments_from_message(message, &arguments);
+        if (r < 0)
+                return r;
+        monitor_say(monitor, sd_bus_message_get_member(message), arguments);
+        return 0;
+}
+
+static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        Monitor *monitor = userdata;
+        const char *name, *old_owner, *new_owner;
+        int r;
+
+        if (g_strcmp0(sd_bus_message_get_sender(message), "org.freedesktop.DBus") != 0)
+                return 0;
+        r = sd_bus_message_read(message, "sss", &name, &old_owner, &new_owner);
+        if (r < 0)
+                return r;
+
+        if (*new_owner)
+                return monitor_ask(monitor, false);
+        monitor_set_owner(monitor, NULL);
+        monitor_say_once(monitor, DAEMON_IS_GONE);
+        return 0;
+}
+
+static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        Monitor *monitor = userdata;
+        int r;
+
+        monitor_say_once(monitor, BUS_IS_GONE);
+        r = sd_event_source_set_time_relative(monitor->reconnect, RECONNECT_USEC);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_enabled(monitor->reconnect, SD_EVENT_ONESHOT);
+}
+
+/* Begins to listen on the new connection. */
+static int monitor_listen(Monitor *monitor) {
+        int r;
+
+        r = sd_bus_match_signal(
+                        monitor->bus, NULL, "org.freedesktop.DBus.Local", NULL, "org.freedesktop.DBus.Local",
+                        "Disconnected", on_disconnected, monitor);
+        if (r < 0)
+                return r;
+        r = sd_bus_add_match(
+                        monitor->bus, NULL,
+                        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
+                        "member='NameOwnerChanged',arg0='" WBWATCH_NAME "'",
+                        on_owner_changed, monitor);
+        if (r < 0)
+                return r;
+        r = sd_bus_match_signal(
+                        monitor->bus, NULL, WBWATCH_NAME, WBWATCH_PATH, WBWATCH_INTERFACE, NULL, on_signal,
+                        monitor);
+        if (r < 0)
+                return r;
+        r = sd_bus_add_match(
+                        monitor->bus, NULL,
+                        "type='signal',sender='" WBWATCH_NAME "',path='" WBWATCH_PATH
+                        "',interface='" PROPERTIES_INTERFACE
+                        "',member='PropertiesChanged',arg0='" WBWATCH_INTERFACE "'",
+                        on_signal, monitor);
+        if (r < 0)
+                return r;
+        return sd_bus_attach_event(monitor->bus, monitor->event, SD_EVENT_PRIORITY_NORMAL);
+}
+
+static void monitor_disconnect(Monitor *monitor) {
+        monitor->question = sd_bus_slot_unref(monitor->question);
+        monitor->bus = sd_bus_close_unref(monitor->bus);
+}
+
+static int on_reconnect(sd_event_source *source, uint64_t usec, void *userdata) {
+        Monitor *monitor = userdata;
+        int r;
+
+        monitor_disconnect(monitor);
+        r = connection_open(&monitor->bus);
+        if (r >= 0)
+                r = monitor_listen(monitor);
+        if (r < 0) {
+                monitor_disconnect(monitor);
+                r = sd_event_source_set_time_relative(source, RECONNECT_USEC);
+                return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        }
+
+        monitor_say_once(monitor, BUS_IS_HERE);
+        return monitor_ask(monitor, false);
+}
+
+static int monitor_run(Monitor *monitor) {
+        int r;
+
+        r = sd_event_new(&monitor->event);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time(
+                        monitor->event, &monitor->reconnect, CLOCK_MONOTONIC, 0, 0, on_reconnect, monitor);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(monitor->reconnect, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = monitor_listen(monitor);
+        if (r < 0)
+                return r;
+        r = monitor_ask(monitor, true);
+        if (r < 0)
+                return r;
+        return sd_event_loop(monitor->event);
+}
+
+int verb_monitor(const Options *options, char **arguments) {
+        Monitor monitor = { .options = options };
+        int r;
+
+        r = connection_open_or_complain(&monitor.bus);
+        if (r != 0)
+                return r;
+
+        r = monitor_run(&monitor);
+        if (r < 0) {
+                complain("Cannot watch wbwatchd: %s.", g_strerror(-r));
+                r = EXIT_FAILURE;
+        }
+
+        monitor_disconnect(&monitor);
+        monitor_set_owner(&monitor, NULL);
+        sd_event_source_unref(monitor.reconnect);
+        sd_event_unref(monitor.event);
+        return r;
+}

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* The verbs that change something: set, pause, resume, sync. */
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "agent.h"
+#include "client.h"
+#include "connection.h"
+
+/* Long enough to type a password. */
+#define CHANGE_TIMEOUT_USEC (2 * USEC_PER_MINUTE)
+
+/* When to tell a person why nothing happens. */
+#define PATIENCE_USEC (5 * USEC_PER_SEC)
+
+static void tell_waiting(uint64_t elapsed_usec, void *userdata) {
+        bool *told = userdata;
+
+        if (*told || elapsed_usec < PATIENCE_USEC)
+                return;
+        complain("Still waiting for wbwatchd's answer.");
+        *told = true;
+}
+
+/* Sends a call that is answered soon. */
+static int change(const Options *options, sd_bus *bus, const Request *request, sd_bus_message *message) {
+        bool told = false;
+        int r;
+
+        r = request_change(
+                        bus, request, message, options->ask_password, CHANGE_TIMEOUT_USEC,
+                        options->ask_password && agent_is_of_use() ? NULL : tell_waiting, &told, NULL);
+        if (r == EXIT_INTERRUPTED)
+                complain("Interrupted. wbwatchd may have done it, or may still do it: see `wbctl status`.");
+        return r;
+}
+
+static int cannot_ask(const Request *request, int error) {
+        complain("Cannot %s: %s.", request->purpose, g_strerror(-error));
+        return EXIT_FAILURE;
+}
+
+/* set */
+
+static char *setting_names(void) {
+        GString *names = g_string_new(NULL);
+
+        for (SettingId id = 0; id < _SETTING_MAX; id++)
+                g_string_append_printf(names, "%s%s", id > 0 ? ", " : "", setting_table[id].key);
+        return g_string_free(names, FALSE);
+}
+
+static int setting_from_name(const char *name, SettingId *ret_id, bool *ret_is_property, char **ret_error) {
+        g_autofree char *names = NULL;
+
+        /* Some are named alike in both worlds; then they are no durations, and it makes no difference. */
+        if (setting_from_key(name, ret_id) >= 0) {
+                *ret_is_property = false;
+                return 0;
+        }
+        if (setting_from_property(name, ret_id) >= 0) {
+                *ret_is_property = true;
+                return 0;
+        }
+
+        for (SettingId id = 0; id < _SETTING_MAX; id++)
+                if (g_ascii_strcasecmp(name, setting_table[id].key) == 0 ||
+                    g_ascii_strcasecmp(name, setting_table[id].property) == 0) {
+                        *ret_error =
+                                        g_strdup_printf("There is no setting \"%s\": it is spelled %s", name,
+                                                        setting_table[id].key);
+                        return -ENOENT;
+                }
+
+        names = setting_names();
+        *ret_error = g_strdup_printf("There is no setting \"%s\", only %s", name, names);
+        return -ENOENT;
+}
+
+int assignment_parse(const char *text, Settings *settings, SettingId *ret_id, char **ret_error) {
+        _cleanup_free_ char *error = NULL;
+        g_autofree char *name = NULL;
+        const char *value = strchr(text, '=');
+        bool is_property;
+        uint64_t usec;
+        SettingId id;
+        int r;
+
+        if (!value) {
+                *ret_error = g_strdup_printf("\"%s\" is not of the form NAME=VALUE", text);
+                return -ENOENT;
+        }
+        name = g_strndup(text, (size_t) (value - text));
+        value++;
+
+        r = setting_from_name(name, &id, &is_property, ret_error);
+        if (r < 0)
+                return r;
+
+        /* Only the unit of a bare number differs. What does not parse gets its words below. */
+        if (is_property && setting_table[id].type == SETTING_TYPE_USEC &&
+            parse_duration(value, 1, &usec) >= 0)
+                r = settings_set_number(settings, id, usec, "command line", &error);
+        else
+                r = settings_set_text(settings, id, value, "command line", &error);
+        if (r < 0) {
+                *ret_error = g_strdup_printf("%s: %s", name, error ?: g_strerror(-r));
+                return r;
+        }
+
+        *ret_id = id;
+        return 0;
+}
+
+static int append_setting(sd_bus_message *message, const Settings *settings, SettingId id) {
+        const char *property = setting_table[id].property;
+
+        switch (setting_table[id].type) {
+        case SETTING_TYPE_GLOB:
+                return sd_bus_message_append(message, "{sv}", property, "s", settings->glob);
+        case SETTING_TYPE_USEC:
+                return sd_bus_message_append(
+                                message, "{sv}", property, "t", settings_get_number(settings, id));
+        case SETTING_TYPE_UNSIGNED:
+                return sd_bus_message_append(
+                                message, "{sv}", property, "u", (uint32_t) settings_get_number(settings, id));
+        case SETTING_TYPE_BOOLEAN:
+                return sd_bus_message_append(
+                                message, "{sv}", property, "b", (int) settings_get_number(settings, id));
+        }
+        return -EINVAL;
+}
+
+/* Appends the settings of the mask (1 << SettingId) as SetProperties takes them. */
+static int append_settings(sd_bus_message *message, bool runtime, const Settings *settings, unsigned ids) {
+        int r;
+
+        r = sd_bus_message_append(message, "b", (int) runtime);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(message, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        for (SettingId id = 0; id < _SETTING_MAX; id++)
+                if (ids & 1u << id) {
+                        r = append_setting(message, settings, id);
+                        if (r < 0)
+                                return r;
+                }
+        return sd_bus_message_close_container(message);
+}
+
+/* Checks all assignments before anything is asked for. Returns 0 or an exit status. */
+static int assignments_parse(char **assignments, Settings *settings, unsigned *ret_ids) {
+        unsigned ids = 0;
+
+        settings_init(settings);
+        for (char **assignment = assignments; *assignment; assignment++) {
+                _cleanup_free_ char *error = NULL;
+                SettingId id;
+                int r;
+
+                r = assignment_parse(*assignment, settings, &id, &error);
+                if (r < 0) {
+                        complain("%s.", error);
+                        return r == -ENOENT ? EXIT_USAGE : EXIT_FAILURE;
+                }
+                if (ids & 1u << id) {
+                        complain("%s is set twice.", setting_table[id].key);
+                        return EXIT_USAGE;
+                }
+                ids |= 1u << id;
+        }
+
+        *ret_ids = ids;
+        return 0;
+}
+
+static void tell_set(const Terminal *terminal, const Settings *settings, unsigned ids, bool runtime) {
+        for (SettingId id = 0; id < _SETTING_MAX; id++)
+                if (ids & 1u << id) {
+                        char buffer[SETTINGS_GLOB_MAX + 1];
+                        g_autofree char *value = text_escape(
+                                        terminal, settings_format(settings, id, buffer, sizeof(buffer)));
+
+                        printf("%s=%s\n", setting_table[id].key, value);
+                }
+        if (runtime)
+                printf("This lasts until wbwatchd is started or reloaded.\n");
+}
+
+int verb_set(const Options *options, char **arguments) {
+        static const Request request = {
+                .member = "SetProperties",
+                .purpose = "change the settings",
+                .action = "org.wbwatch1.configure",
+        };
+        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+        Settings settings;
+        unsigned ids;
+        int r;
+
+        r = assignments_parse(arguments, &settings, &ids);
+        if (r == 0)
+                r = connection_open_or_complain(&bus);
+        if (r != 0)
+                return r;
+
+        r = request_new(bus, &request, &message);
+        if (r >= 0)
+                r = append_settings(message, options->runtime, &settings, ids);
+        if (r < 0)
+                return cannot_ask(&request, r);
+
+        r = change(options, bus, &request, message);
+        if (r == 0 && !options->json)
+                tell_set(&options->terminal, &settings, ids, options->runtime);
+        return r;
+}
+
+/* pause, resume */
+
+static const Request pause_for = {
+        .member = "PauseFor",
+        .purpose = "pause wbwatchd",
+        .action = "org.wbwatch1.pause",
+};
+
+/* Returns 0 or an exit status. */
+static int pause_parse(const char *text, uint64_t *ret_usec) {
+        int r;
+
+        r = parse_duration(text, USEC_PER_SEC, ret_usec);
+        if (r < 0)
+                complain("\"%s\" is %s.", text,
+                         r == -ERANGE ? "too long" : "no duration: write it as 90s, 10min or \"1h 30min\"");
+        else if (*ret_usec == 0) {
+                complain("A pause of 0 is none: `wbctl resume` ends one.");
+                r = -EINVAL;
+        }
+        return r < 0 ? EXIT_FAILURE : 0;
+}
+
+static void tell_paused(uint64_t usec) {
+        if (usec == USEC_INFINITY)
+                printf("Paused until `wbctl resume`: wbwatchd watches and reports, and makes no sync by "
+                       "itself.\n");
+        else {
+                uint64_t now_usec = usec_now(CLOCK_REALTIME);
+                g_autofree char *until = time_format(usec_add(now_usec, usec), now_usec);
+
+                printf("Paused until %s: wbwatchd watches and reports, and makes no sync by itself.\n",
+                       until);
+        }
+}
+
+int verb_pause(const Options *options, char **arguments) {
+        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+        uint64_t usec = USEC_INFINITY;
+        int r = 0;
+
+        if (arguments[0])
+                r = pause_parse(arguments[0], &usec);
+        if (r == 0)
+                r = connection_open_or_complain(&bus);
+        if (r != 0)
+                return r;
+
+        r = request_new(bus, &pause_for, &message);
+        if (r >= 0)
+                r = sd_bus_message_append(message, "t", usec);
+        if (r < 0)
+                return cannot_ask(&pause_for, r);
+
+        r = change(options, bus, &pause_for, message);
+        if (r == 0 && !options->json)
+                tell_paused(usec);
+        return r;
+}
+
+int verb_resume(const Options *options, char **arguments) {
+        static const Request request = {
+                .member = "Resume",
+                .purpose = "resume wbwatchd's work",
+                .action = "org.wbwatch1.pause",
+        };
+        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+        int r;
+
+        r = connection_open_or_complain(&bus);
+        if (r != 0)
+                return r;
+        r = request_new(bus, &request, &message);
+        if (r < 0)
+                return cannot_ask(&request, r);
+
+        r = change(options, bus, &request, message);
+        if (r == 0 && !options->json)
+                printf("Resumed.\n");
+        return r;
+}
+
+/* sync */
+
+static bool meminfo_find(const char *text, const char *name, uint64_t *ret_kib) {
+        size_t length = strlen(name);
+
+        for (const char *line = text; line; line = strchr(line, '\n')) {
+                if (*line == '\n')
+                        line++;
+                if (strncmp(line, name, length) == 0 && line[length] == ':') {
+                        char *end;
+
+                        errno = 0;
+                        *ret_kib = g_ascii_strtoull(line + length + 1, &end, 10);
+                        return errno == 0 && end != line + length + 1;
+                }
+        }
+        return false;
+}
+
+int meminfo_parse(const char *text, uint64_t *ret_bytes) {
+        uint64_t dirty_kib, writeback_kib;
+
+        if (!meminfo_find(text, "Dirty", &dirty_kib) || !meminfo_find(text, "Writeback", &writeback_kib))
+                return -EBADMSG;
+
+        *ret_bytes = (dirty_kib + writeback_kib) * 1024;
+        return 0;
+}
+
+static int meminfo_read(uint64_t *ret_bytes) {
+        _cleanup_close_ int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+        char text[8192];
+        ssize_t n;
+
+        if (fd < 0)
+                return -errno;
+        n = read(fd, text, sizeof(text) - 1);
+        if (n < 0)
+                return -errno;
+        text[n] = '\0';
+        return meminfo_parse(text, ret_bytes);
+}
+
+typedef struct Progress {
+        bool begun;
+        bool known; /* whether start_bytes is */
+        uint64_t start_bytes;
+} Progress;
+
+static int on_sync_started(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        Progress *progress = userdata;
+
+        progress->begun = true;
+        return 0;
+}
+
+/* Writes the line anew: how long it has taken, and what is left to be written. */
+static void show_progress(uint64_t elapsed_usec, void *userdata) {
+        const Progress *progress = userdata;
+        g_autofree char *elapsed = span_format(elapsed_usec / USEC_PER_SEC * USEC_PER_SEC);
+        uint64_t bytes;
+
+        if (!progress->begun)
+                return;
+
+        printf("\r\033[KSyncing for %s", elapsed);
+        if (progress->known && meminfo_read(&bytes) >= 0) {
+                g_autofree char *left = bytes_format(bytes), *start = bytes_format(progress->start_bytes);
+
+                printf(": %s left to write, %s at first", left, start);
+        }
+        (void) fflush(stdout);
+}
+
+static void tell_synced(const Options *options, uint64_t duration_usec) {
+        g_autofree char *span = span_format(duration_usec);
+
+        if (options->json)
+                printf("{\"DurationUSec\":%" PRIu64 "}\n", duration_usec);
+        else
+                printf("Synced in %s.\n", span);
+}
+
+int verb_sync(const Options *options, char **arguments) {
+        static const Request request = {
+                .member = "ForceSync",
+                .purpose = "sync",
+                .action = "org.wbwatch1.force-sync",
+        };
+        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL, *reply = NULL;
+        bool shows = options->terminal.erases && !options->json;
+        Progress progress = {};
+        uint64_t duration_usec;
+        int r;
+
+        r = connection_open_or_complain(&bus);
+        if (r != 0)
+                return r;
+        r = request_new(bus, &request, &message);
+        if (r < 0)
+                return cannot_ask(&request, r);
+
+        if (shows) {
+                progress.known = meminfo_read(&progress.start_bytes) >= 0;
+                /* While a password may be asked for, the line belongs to the prompt. */
+                progress.begun = !(options->ask_password && agent_is_of_use());
+                (void) sd_bus_match_signal(
+                                bus, NULL, WBWATCH_NAME, WBWATCH_PATH, WBWATCH_INTERFACE, "SyncStarted",
+                                on_sync_started, &progress);
+        }
+
+        r =
+                        request_change(bus, &request, message, options->ask_password, USEC_INFINITY,
+                                       shows ? show_progress : NULL, &progress, &reply);
+        if (shows && progress.begun) {
+                printf("\r\033[K");
+                (void) fflush(stdout);
+        }
+        if (r == EXIT_INTERRUPTED)
+                complain("Not waiting any longer. A sync that has begun goes on without wbctl: see `wbctl "
+                         "status`.");
+        if (r != 0)
+                return r;
+
+        r = sd_bus_message_read(reply, "t", &duration_usec);
+        if (r < 0)
+                return cannot_ask(&request, r);
+        tell_synced(options, duration_usec);
+        return EXIT_SUCCESS;
+}
