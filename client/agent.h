@@ -9,9 +9,9 @@
 /* Whether somebody could be asked: not root, and on a terminal. */
 bool agent_is_of_use(void);
 
-/* Starts it if it could be of use. Waits a moment until it is registered.
- * Returns its pid, or 0 when there is none; polkit then answers for itself. */
+/* Starts it if it could be of use, and waits a moment until it is registered. Returns its pid, or 0 when
+ * there is none; polkit then answers for itself. */
 pid_t agent_start(void);
 
-/* Ends it, if any. For _cleanup_(). */
+/* Ends it, if any, also in the midst of its question; it leaves the terminal as it was. For _cleanup_(). */
 void agent_stop(pid_t *pid);

@@ -171,13 +171,10 @@ int error_explain(
                                 g_strdup_printf("This wbwatchd cannot %s: is it older than wbctl? (%s)",
                                                 request->purpose, message);
         else if (streq(name, "org.wbwatch1.Error.DryRun"))
-                *ret_words =
-                                g_strdup_printf("No sync was made, since wbwatchd makes a dry run: `wbctl "
-                                                "set DryRun=no` ends it. (%s)",
-                                                message);
+                *ret_words = g_strdup("No sync was made: wbwatchd makes a dry run, which `wbctl set "
+                                      "DryRun=no` ends.");
         else if (streq(name, "org.wbwatch1.Error.Busy"))
-                *ret_words = g_strdup_printf(
-                                "Another change is still being stored: try again. (%s)", message);
+                *ret_words = g_strdup("Another change of the settings is still being stored: try again.");
         else
                 *ret_words = g_strdup_printf("Cannot %s: %s", request->purpose, message);
         return EXIT_FAILURE;
@@ -204,7 +201,7 @@ static int request_complain(
         return status;
 }
 
-static int request_failed(const Request *request, int error) {
+int request_failed(const Request *request, int error) {
         complain("Cannot %s: %s.", request->purpose, g_strerror(-error));
         return EXIT_FAILURE;
 }
@@ -350,11 +347,15 @@ int request_change(
 
         wait.start_usec = usec_now(CLOCK_MONOTONIC);
         r = wait_for_reply(bus, message, timeout_usec, &wait);
+        if (tick)
+                tick(USEC_INFINITY, userdata);
         if (r < 0)
                 r = request_failed(request, r);
-        else if (!wait.reply)
+        else if (!wait.reply) {
                 r = EXIT_INTERRUPTED;
-        else if (sd_bus_message_is_method_error(wait.reply, NULL))
+                if (agent > 0)
+                        (void) fputc('\n', stderr); /* its prompt has no end of line */
+        } else if (sd_bus_message_is_method_error(wait.reply, NULL))
                 r = request_complain(
                                 bus, request, sd_bus_message_get_error(wait.reply), wait.start_usec,
                                 timeout_usec);

@@ -35,6 +35,9 @@ int connection_open_or_complain(sd_bus **ret);
 /* A call of the interface org.wbwatch1, to be filled with arguments. */
 int request_new(sd_bus *bus, const Request *request, sd_bus_message **ret);
 
+/* Says on stderr that the request could not even be made (a negative errno), and returns EXIT_FAILURE. */
+int request_failed(const Request *request, int error);
+
 /* Asks something that takes no arguments. Returns 0, or an exit status after having said on stderr what is
  * wrong. */
 int request_read(sd_bus *bus, const Request *request, GVariant **ret);
@@ -42,7 +45,7 @@ int request_read(sd_bus *bus, const Request *request, GVariant **ret);
 /* The same for all properties of the interface, as a{sv}. */
 int request_properties(sd_bus *bus, GVariant **ret);
 
-/* Called each second while a call is waited for. */
+/* Called each second while a call is waited for, and with USEC_INFINITY when that is over. */
 typedef void (*request_tick_t)(uint64_t elapsed_usec, void *userdata);
 
 /* Sends a call that changes something, and waits for its answer: up to timeout_usec, or for ever

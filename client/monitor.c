@@ -90,8 +90,8 @@ static void episode_started_append(GString *out, const Terminal *terminal, uint6
 
         g_string_append_printf(
                         out,
-                        "stuck    episode %" PRIu64 ": %" PRIu64
-                        " workers run, the longest for %s: %s (%s%s)",
+                        "stuck    episode %" PRIu64 ", workers: %" PRIu64
+                        ", the longest running for %s: %s (%s%s)",
                         id, lookup_number_or_zero(details, "WorkerCount"), span, name, cause,
                         lookup_true(details, "DryRun") ? ", dry run" : "");
 }
@@ -104,8 +104,8 @@ static void episode_ended_append(GString *out, const Terminal *terminal, uint64_
 
         g_string_append_printf(
                         out,
-                        "free     episode %" PRIu64 ": %s after %s, up to %" PRIu64
-                        " workers, syncs: %" PRIu64,
+                        "free     episode %" PRIu64 ": %s after %s, workers: up to %" PRIu64
+                        ", syncs: %" PRIu64,
                         id, outcome, span, lookup_number_or_zero(details, "WorkerCount"),
                         lookup_number_or_zero(details, "SyncCount"));
 }

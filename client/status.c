@@ -228,9 +228,10 @@ static void add_last_episode(Table *table, const Terminal *terminal, GVariant *e
                 g_autofree char *rule = lookup_escaped(terminal, episode, "Rule");
                 g_autofree char *syncs = describe_syncs(lookup_number_or_zero(episode, "SyncCount"));
 
-                table_take(table, g_strdup_printf("%s: %s after %s, rule %s, up to %" PRIu64 " workers, %s",
-                                                  start, outcome, length, rule,
-                                                  lookup_number_or_zero(episode, "WorkerCount"), syncs));
+                table_take(table,
+                           g_strdup_printf("%s: %s %s %s, rule %s, up to %" PRIu64 " workers, %s", start,
+                                           outcome, episode_is_ongoing(episode) ? "for" : "after", length,
+                                           rule, lookup_number_or_zero(episode, "WorkerCount"), syncs));
         }
 }
 

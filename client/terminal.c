@@ -155,18 +155,12 @@ char *time_format_exact(uint64_t time_usec) {
 
 char *bytes_format(uint64_t bytes) {
         static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
-        uint64_t whole = bytes, tenths = 0;
+        double number = (double) bytes;
         size_t unit = 0;
 
-        while (whole >= 1024) {
-                tenths = whole % 1024 * 10 / 1024;
-                whole /= 1024;
-                unit++;
-        }
-
-        if (unit == 0)
-                return g_strdup_printf("%" PRIu64 " B", whole);
-        return g_strdup_printf("%" PRIu64 ".%" PRIu64 " %s", whole, tenths, units[unit]);
+        for (; number >= 1024 && unit + 1 < ELEMENTSOF(units); unit++)
+                number /= 1024;
+        return g_strdup_printf("%.*f %s", unit > 0 ? 1 : 0, number, units[unit]);
 }
 
 struct Table {
@@ -221,9 +215,11 @@ void table_append(const Table *table, GString *out, const char *indent) {
                         g_string_append(out, indent);
                 g_string_append(out, table->cells->pdata[i]);
 
-                if (column == table->n_columns - 1)
+                if (column == table->n_columns - 1) {
+                        while (out->str[out->len - 1] == ' ')
+                                g_string_truncate(out, out->len - 1);
                         g_string_append_c(out, '\n');
-                else
+                } else
                         for (size_t at = cell_width(table, i);
                              at < MAX(widths[column], cell_width(table, i)) + COLUMN_GAP; at++)
                                 g_string_append_c(out, ' ');

@@ -474,6 +474,22 @@ static void bus_reply_waiters(Bus *bus, const EngineSync *sync) {
         }
 }
 
+/* Opens the variant of a property that has to be of that type. Negative errno with ret_error set. */
+static int enter_value(sd_bus_message *m, const char *property, const char *type, sd_bus_error *ret_error) {
+        const char *contents;
+        int r;
+
+        r = sd_bus_message_peek_type(m, NULL, &contents);
+        if (r < 0)
+                return r;
+        if (!streq(contents, type))
+                return sd_bus_error_setf(
+                                ret_error, SD_BUS_ERROR_INVALID_ARGS,
+                                "%s: a value of type %s is not of the type %s", property, contents, type);
+
+        return sd_bus_message_enter_container(m, 'v', type);
+}
+
 /* Reads a variant into a setting. Negative errno with ret_error set. */
 static int read_setting(
                 sd_bus_message *m,
@@ -490,7 +506,7 @@ static int read_setting(
                 [SETTING_TYPE_BOOLEAN] = "b",
         };
         _cleanup_free_ char *error = NULL;
-        const char *type, *contents;
+        const char *type;
         SettingId id;
         int r;
 
@@ -500,15 +516,7 @@ static int read_setting(
                                 property);
 
         type = types[setting_table[id].type];
-        r = sd_bus_message_peek_type(m, NULL, &contents);
-        if (r < 0)
-                return r;
-        if (!streq(contents, type))
-                return sd_bus_error_setf(
-                                ret_error, SD_BUS_ERROR_INVALID_ARGS,
-                                "%s: a value of type %s is not of the type %s", property, contents, type);
-
-        r = sd_bus_message_enter_container(m, 'v', type);
+        r = enter_value(m, property, type, ret_error);
         if (r < 0)
                 return r;
         if (setting_table[id].type == SETTING_TYPE_GLOB) {
@@ -783,7 +791,13 @@ static int read_log_set(sd_bus_message *call, int *ret_level, int *ret_target, s
         r = sd_bus_message_rewind(call, /* complete= */ true);
         if (r < 0)
                 return r;
-        r = sd_bus_message_read(call, "ssv", &interface, &property, "s", &value);
+        r = sd_bus_message_read(call, "ss", &interface, &property);
+        if (r < 0)
+                return r;
+        r = enter_value(call, property, "s", ret_error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(call, "s", &value);
         if (r < 0)
                 return r;
 

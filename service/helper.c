@@ -6,6 +6,7 @@
 #include "helper.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdalign.h>
@@ -97,6 +98,19 @@ static void reset_signals(void) {
         (void) sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* The daemon's streams are not the helper's to hold: when it hangs, whoever reads them to their end would
+ * wait for it. */
+static void detach_streams(void) {
+        int null_fd = open("/dev/null", O_RDWR | O_NOCTTY);
+
+        for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
+                if (null_fd < 0 || dup2(null_fd, stream) < 0)
+                        (void) close(stream);
+
+        if (null_fd > STDERR_FILENO)
+                (void) close(null_fd);
+}
+
 /* The helper process, from its birth to its end. Leaves with _exit(): what the daemon registered for its own
  * exit is not the helper's to run. */
 static noreturn void helper_run(const Helper *helper, int socket_fd, int daemon_socket_fd, pid_t daemon_pid) {
@@ -114,6 +128,7 @@ static noreturn void helper_run(const Helper *helper, int socket_fd, int daemon_
         if (dup2(socket_fd, HELPER_SOCKET_FD) < 0 || close_range(HELPER_SOCKET_FD + 1, ~0U, 0) < 0)
                 _exit(EXIT_FAILURE);
 
+        detach_streams();
         reset_signals();
 
         /* Memory locks are not inherited. Only what is there gets locked: this costs no memory. */

@@ -26,8 +26,9 @@ typedef size_t (*helper_serve_t)(const void *request, size_t size, void *reply, 
 typedef void (*helper_reply_t)(int r, const void *reply, size_t size, void *userdata);
 
 /* Forks the helper. The process must have a single thread, and should be small. name becomes the helper's
- * process name (at most 15 bytes); in it, all descriptors but stdin, stdout, stderr and its socket are closed
- * and signals are as by default, SIGINT and SIGHUP ignored. */
+ * process name (at most 15 bytes); in it, stdin, stdout and stderr are /dev/null, all other descriptors but
+ * its socket are closed (so that serve must not log), and signals are as by default, SIGINT and SIGHUP
+ * ignored. */
 int helper_new(sd_event *event,
                const char *name,
                helper_serve_t serve,

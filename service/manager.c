@@ -127,7 +127,7 @@ static const char *describe_rule(EngineRule rule) {
         }
 }
 
-const char *manager_status(const Manager *manager, char *buffer, size_t size) {
+static void describe_state(const Manager *manager, char *buffer, size_t size) {
         const Engine *engine = manager->engine;
         const char *mark = manager_dry_run_mark(manager);
         uint64_t now_usec = usec_now(CLOCK_MONOTONIC);
@@ -138,7 +138,7 @@ const char *manager_status(const Manager *manager, char *buffer, size_t size) {
 
         if (manager->fault) {
                 (void) snprintf(buffer, size, "%ssees no kernel thread at all: %s", mark, manager->fault);
-                return buffer;
+                return;
         }
 
         switch (engine_state(engine)) {
@@ -175,6 +175,16 @@ const char *manager_status(const Manager *manager, char *buffer, size_t size) {
                                 engine_episode(engine) ? ", and they are stuck" : "");
                 break;
         }
+}
+
+const char *manager_status(const Manager *manager, char *buffer, size_t size) {
+        size_t n;
+
+        describe_state(manager, buffer, size);
+        n = strlen(buffer);
+        if (manager->polling_reason)
+                (void) snprintf(buffer + n, size - n, "; polling for new workers: %s",
+                                manager->polling_reason);
 
         return buffer;
 }
@@ -496,6 +506,7 @@ static void on_connector_state(bool listening, const char *reason, void *userdat
         engine_set_polling(manager->engine, !listening);
         if (listening != was_listening && manager->bus)
                 bus_tell_event_source(manager->bus);
+        manager_notify_status(manager);
         manager_set_timer(manager);
 }
 

@@ -573,6 +573,8 @@ static void test_glob_cost(void) {
                 "*(",
                 "+([a)",
                 "+([])",
+                "+([])+(a)+(a)+(a)x",
+                "+([!])+(a)+(a)+(a)x",
                 "@(@(@(@(@(",
                 /* the worst that passes */
                 "+([ab])+([ab])+([ab])x",
@@ -611,7 +613,7 @@ static void test_glob_cost(void) {
 
         for (size_t i = 0; i < ELEMENTSOF(nested); i++) {
                 g_autofree char *expected =
-                                g_strdup_printf("%s has a pattern list within a pattern list, which may take "
+                                g_strdup_printf("%s has a pattern list in a pattern list, which may take "
                                                 "exponential time",
                                                 nested[i]);
 
@@ -619,11 +621,12 @@ static void test_glob_cost(void) {
         }
 
         for (size_t i = 0; i < ELEMENTSOF(repeated); i++) {
-                char operator= *(strchr(repeated[i], '(') - 1);
-                g_autofree char *expected = g_strdup_printf(
-                                "%s repeats a choice, which may take exponential time: \"%c(\" takes one "
-                                "alternative without \"*\", like %c([0-9])",
-                                repeated[i], operator, operator);
+                char kind = *(strchr(repeated[i], '(') - 1);
+                g_autofree char *expected =
+                                g_strdup_printf("%s repeats a choice, which may take exponential time: "
+                                                "\"%c(\" takes only one "
+                                                "alternative, without \"*\"",
+                                                repeated[i], kind);
 
                 refuse_glob(repeated[i], -EINVAL, expected);
         }

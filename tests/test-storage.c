@@ -325,11 +325,21 @@ static void test_unwritable_folder(Fixture *f, const void *data) {
 /* What it holds can't be known, thus it is not replaced. */
 static void test_unreadable_file(Fixture *f, const void *data) {
         g_autofree char *within = g_build_filename(f->lasting, "x", NULL);
+        struct stat st;
 
         put(within, "x");
         start(f);
         g_assert_cmpint(store(f, SETTING_CROWD_SIZE, "9"), ==, -EISDIR);
         assert_content(within, "x");
+        assert_entries(f, "lasting.conf");
+
+        g_assert_cmpint(g_unlink(within), ==, 0);
+        g_assert_cmpint(g_rmdir(f->lasting), ==, 0);
+        put(f->lasting, "[Watch]\nDryRun=yes\n");
+        g_assert_cmpint(truncate(f->lasting, 1024 * 1024 + 1), ==, 0);
+        g_assert_cmpint(store(f, SETTING_CROWD_SIZE, "9"), ==, -EFBIG);
+        g_assert_cmpint(stat(f->lasting, &st), ==, 0);
+        g_assert_cmpint(st.st_size, ==, 1024 * 1024 + 1);
         assert_entries(f, "lasting.conf");
 }
 
