@@ -243,7 +243,7 @@ int request_read(sd_bus *bus, const Request *request, GVariant **ret) {
 int request_properties(sd_bus *bus, GVariant **ret) {
         static const Request request = {
                 .member = "GetAll",
-                .purpose = "ask wbwatchd for its state",
+                .purpose = "read the state of wbwatchd",
                 .answer = "a{sv}",
         };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;

@@ -298,7 +298,7 @@ static void monitor_set_owner(Monitor *monitor, const char *owner) {
 static int monitor_ask(Monitor *monitor, bool start_daemon);
 
 static int monitor_not_answered(Monitor *monitor, const sd_bus_error *error) {
-        static const Request request = { .member = "GetAll", .purpose = "ask wbwatchd for its state" };
+        static const Request request = { .member = "GetAll", .purpose = "read the state of wbwatchd" };
         uint64_t waited_usec = usec_subtract(usec_now(CLOCK_MONOTONIC), monitor->asked_usec);
         g_autofree char *words = NULL;
         int status;

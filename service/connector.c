@@ -253,9 +253,10 @@ int connector_new(
         connector->on_event = on_event;
         connector->userdata = userdata;
 
-        /* Not a secret, only hardly anybody else's. */
-        connector->cookie = (uint32_t) usec_now(CLOCK_MONOTONIC);
-        (void) getrandom(&connector->cookie, sizeof(connector->cookie), GRND_NONBLOCK);
+        /* Not a secret, only hardly anybody else's: where there are no random numbers yet, the time will do.
+         */
+        if (getrandom(&connector->cookie, sizeof(connector->cookie), GRND_NONBLOCK) < 0)
+                connector->cookie = (uint32_t) usec_now(CLOCK_MONOTONIC);
 
         connector->socket = mnl_socket_open2(NETLINK_CONNECTOR, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (!connector->socket)

@@ -272,7 +272,7 @@ void fixture_start_polkit(BusFixture *fixture, const char *rules) {
         fixture->polkit = process_start((char **) arguments, environment, &cradle, NULL, NULL);
 
         _cleanup_client_ Client *client = client_new(fixture, UID_ROOT);
-        g_autofree char *owner = client_wait_owner(client, POLKIT_NAME);
+        g_free(client_wait_owner(client, POLKIT_NAME));
 }
 
 void fixture_stop_polkit(BusFixture *fixture) {
@@ -736,6 +736,17 @@ bool client_has_reply(Client *client, guint32 serial) {
         return false;
 }
 
+GDBusMessage *client_ask(
+                Client *client,
+                const char *destination,
+                const char *path,
+                const char *interface,
+                const char *member,
+                GVariant *arguments) {
+        return client_wait_reply(
+                        client, client_send(client, destination, path, interface, member, arguments));
+}
+
 GVariant *reply_content(GDBusMessage *reply) {
         g_autoptr(GError) error = NULL;
 
@@ -821,9 +832,8 @@ void client_set_fails(
 /* When the first answer is here, the daemon has seen the calls and asked the bus who sent them, and the bus
  * has answered; when the second is, the daemon has seen these answers, too. */
 void client_settle(Client *client) {
-        for (unsigned i = 0; i < 2; i++) {
-                g_autoptr(GVariant) value = client_get(client, "Version");
-        }
+        for (unsigned i = 0; i < 2; i++)
+                g_variant_unref(client_get(client, "Version"));
 }
 
 GVariant *set_properties_arguments(bool runtime, const char *properties) {
@@ -987,9 +997,8 @@ char *client_wait_owner(Client *client, const char *name) {
         char *owner;
         size_t index;
 
-        message = client_wait_reply(
-                        client, client_send(client, DBUS_NAME, DBUS_PATH, DBUS_NAME, "GetNameOwner",
-                                            g_variant_new("(s)", name)));
+        message = client_ask(
+                        client, DBUS_NAME, DBUS_PATH, DBUS_NAME, "GetNameOwner", g_variant_new("(s)", name));
         if (g_dbus_message_get_message_type(message) == G_DBUS_MESSAGE_TYPE_METHOD_RETURN) {
                 g_variant_get(reply_content(message), "(s)", &owner);
                 return owner;
@@ -1006,9 +1015,8 @@ void client_wait_no_owner(Client *client, const char *name) {
         GDBusMessage *message;
         size_t index;
 
-        message = client_wait_reply(
-                        client, client_send(client, DBUS_NAME, DBUS_PATH, DBUS_NAME, "GetNameOwner",
-                                            g_variant_new("(s)", name)));
+        message = client_ask(
+                        client, DBUS_NAME, DBUS_PATH, DBUS_NAME, "GetNameOwner", g_variant_new("(s)", name));
         if (g_dbus_message_get_message_type(message) == G_DBUS_MESSAGE_TYPE_ERROR)
                 return;
 

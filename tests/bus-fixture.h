@@ -27,6 +27,8 @@
 
 #define ERROR_ACCESS_DENIED "org.freedesktop.DBus.Error.AccessDenied"
 #define ERROR_INVALID_ARGS "org.freedesktop.DBus.Error.InvalidArgs"
+#define ERROR_UNKNOWN_PROPERTY "org.freedesktop.DBus.Error.UnknownProperty"
+#define ERROR_READ_ONLY "org.freedesktop.DBus.Error.PropertyReadOnly"
 #define ERROR_LIMITS_EXCEEDED "org.freedesktop.DBus.Error.LimitsExceeded"
 #define ERROR_INTERACTIVE "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
 
@@ -141,6 +143,15 @@ guint32 client_send(
 /* Waits for the reply. It belongs to the client, like everything that came. */
 GDBusMessage *client_wait_reply(Client *client, guint32 serial);
 bool client_has_reply(Client *client, guint32 serial);
+
+/* Both: calls and waits for the reply. */
+GDBusMessage *client_ask(
+                Client *client,
+                const char *destination,
+                const char *path,
+                const char *interface,
+                const char *member,
+                GVariant *arguments);
 
 /* The content of a reply, which must not be an error, or NULL when it is empty; and that of an error, which
  * has this name and this text in its message. */

@@ -78,6 +78,14 @@ static bool is_in_sync(pid_t pid) {
         return g_file_get_contents(path, &text, NULL, NULL) && g_ascii_strtoll(text, NULL, 10) == SYS_sync;
 }
 
+/* The helper is asked a moment before it enters the system call. */
+static void wait_in_sync(BusFixture *fixture, pid_t pid) {
+        while (!is_in_sync(pid)) {
+                g_assert_cmpint(g_get_monotonic_time(), <, fixture->deadline_usec);
+                (void) sched_yield();
+        }
+}
+
 static uint64_t lookup_usec(GVariant *dictionary, const char *key) {
         guint64 usec;
 
@@ -111,12 +119,13 @@ static void test_stuck_worker(BusFixture *fixture, gconstpointer data) {
         StuckWorker stuck;
         pid_t helper;
 
+        fixture->netlink = true;
         fixture_start_bus(fixture);
         client = client_new(fixture, UID_NOBODY);
         late_usec = begin_hanging_sync(fixture, client, &stuck);
 
         helper = fixture_helper_pid(fixture, "wbwatchd-sync");
-        g_assert_true(is_in_sync(helper));
+        wait_in_sync(fixture, helper);
         g_test_message("sync asked for %" G_GUINT64_FORMAT " us after the threshold", late_usec);
         g_assert_cmpuint(late_usec, <, SYNC_STARTS_WITHIN_USEC);
 
@@ -155,10 +164,12 @@ static void test_stop_in_hanging_sync(BusFixture *fixture, gconstpointer data) {
         StuckWorker stuck;
         pid_t helper;
 
+        fixture->netlink = true;
         fixture_start_bus(fixture);
         client = client_new(fixture, UID_NOBODY);
         (void) begin_hanging_sync(fixture, client, &stuck);
         helper = fixture_helper_pid(fixture, "wbwatchd-sync");
+        wait_in_sync(fixture, helper);
         helper_pidfd = pidfd_open(helper, 0);
         g_assert_no_errno(helper_pidfd);
 
@@ -175,6 +186,7 @@ static void test_stop_in_hanging_sync(BusFixture *fixture, gconstpointer data) {
         fixture_start_daemon(fixture, "--proc-root", "/proc", NULL);
         g_free(client_wait_owner(client, BUS_NAME));
         (void) client_wait_signal(client, "SyncStarted");
+        wait_in_sync(fixture, fixture_helper_pid(fixture, "wbwatchd-sync"));
         g_assert_true(is_in_sync(helper));
 
         stuck_worker_let_go(&stuck);
@@ -259,6 +271,7 @@ static void test_healthy_machine(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client = NULL;
         pid_t io;
 
+        fixture->netlink = true;
         fixture_start_bus(fixture);
         client = client_new(fixture, UID_NOBODY);
         fixture_start_daemon(
