@@ -10,7 +10,7 @@
 #include "connection.h"
 
 /* Long enough to type a password. */
-#define CHANGE_TIMEOUT_USEC (2 * USEC_PER_MINUTE)
+#define CHANGE_TIMEOUT_USEC (6 * USEC_PER_MINUTE)
 
 /* When to tell a person why nothing happens. */
 #define PATIENCE_USEC (5 * USEC_PER_SEC)

@@ -65,9 +65,10 @@ _wbctl() {
       else
         values=$(_wbctl_value "$word")
       fi
+      # To readline, = ends a word, unless it was told otherwise.
+      [[ $COMP_WORDBREAKS == *=* ]] && word='' || word+='='
       while read -r value; do
-        # The shell takes = as the end of a word, unless it was told otherwise.
-        [[ $value && $value == "$cur"* ]] && COMPREPLY+=("$([[ $COMP_WORDBREAKS == *=* ]] || echo "$word=")$value")
+        [[ $value && $value == "$cur"* ]] && COMPREPLY+=("$word$value")
       done <<<"$values"
       ;;
   esac

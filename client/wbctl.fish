@@ -3,7 +3,8 @@
 
 # Each setting with the value that it has now, as `wbctl set` takes it.
 function __wbctl_assignments
-    for name in Glob ThresholdSec CrowdSize CrowdThresholdSec PollIntervalSec SweepIntervalSec RecoverySec SyncTimeoutSec
+    for name in Glob ThresholdSec CrowdSize CrowdThresholdSec PollIntervalSec SweepIntervalSec \
+            RecoverySec SyncTimeoutSec
         set -l property (string replace -r 'Sec$' USec $name)
         set -l answer (busctl --system --auto-start=no --timeout=1 get-property \
             org.wbwatch1 /org/wbwatch1 org.wbwatch1 $property 2>/dev/null | string split -m 1 ' ')

@@ -122,6 +122,42 @@ static int close_entry(sd_bus_message *m) {
         return sd_bus_message_close_container(m);
 }
 
+/* Appends the workers of an episode, the longest run first. */
+static int append_episode_workers(sd_bus_message *m, const Episode *episode) {
+        const EpisodeWorker *sorted[ENGINE_EPISODE_WORKERS_MAX];
+        int r;
+
+        for (size_t i = 0; i < episode->n_workers; i++) {
+                size_t place = i;
+
+                while (place > 0 && sorted[place - 1]->running_usec < episode->workers[i].running_usec) {
+                        sorted[place] = sorted[place - 1];
+                        place--;
+                }
+                sorted[place] = &episode->workers[i];
+        }
+
+        r = sd_bus_message_open_container(m, 'a', "a{sv}");
+        for (size_t i = 0; r >= 0 && i < episode->n_workers; i++)
+                r = append_episode_worker(m, sorted[i]);
+        if (r < 0)
+                return r;
+
+        return sd_bus_message_close_container(m);
+}
+
+static int append_episode_syncs(sd_bus_message *m, const Episode *episode) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "a{sv}");
+        for (size_t i = 0; r >= 0 && i < episode->n_syncs; i++)
+                r = append_episode_sync(m, &episode->syncs[i]);
+        if (r < 0)
+                return r;
+
+        return sd_bus_message_close_container(m);
+}
+
 static int append_episode(sd_bus_message *m, const Episode *episode) {
         int r;
 
@@ -146,11 +182,7 @@ static int append_episode(sd_bus_message *m, const Episode *episode) {
         r = open_entry(m, "Workers", "aa{sv}");
         if (r < 0)
                 return r;
-        r = sd_bus_message_open_container(m, 'a', "a{sv}");
-        for (size_t i = 0; r >= 0 && i < episode->n_workers; i++)
-                r = append_episode_worker(m, &episode->workers[i]);
-        if (r >= 0)
-                r = sd_bus_message_close_container(m);
+        r = append_episode_workers(m, episode);
         if (r < 0)
                 return r;
         r = close_entry(m);
@@ -160,11 +192,7 @@ static int append_episode(sd_bus_message *m, const Episode *episode) {
         r = open_entry(m, "Syncs", "aa{sv}");
         if (r < 0)
                 return r;
-        r = sd_bus_message_open_container(m, 'a', "a{sv}");
-        for (size_t i = 0; r >= 0 && i < episode->n_syncs; i++)
-                r = append_episode_sync(m, &episode->syncs[i]);
-        if (r >= 0)
-                r = sd_bus_message_close_container(m);
+        r = append_episode_syncs(m, episode);
         if (r < 0)
                 return r;
         r = close_entry(m);

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * The log: to the journal with fields when stderr is the journal, else to stderr. It never blocks: a line
- * that nobody takes is dropped and counted, and the count is told once there is room again.
+ * The log: to the journal with fields when stderr is the journal, else to stderr. It never waits once
+ * log_start_writer() was called: a line that nobody takes is dropped and counted, and the count is told once
+ * there is room again.
  */
 
 #include <stdarg.h>
@@ -16,9 +17,18 @@ typedef enum LogTarget {
         LOG_TARGET_JOURNAL,
 } LogTarget;
 
-/* Chooses the target: the journal when $JOURNAL_STREAM names what stderr is, as for a service. */
+/* Chooses the target: the journal when $JOURNAL_STREAM names what stderr is, as for a service. Ignores
+ * SIGPIPE from now on: a reader of the log that went away must not end the daemon. */
 void log_open(bool timestamps);
+
+/* Waits a moment for the process that writes, if any, to write what it was given. */
 void log_close(void);
+
+/* From now on no line waits. Where stderr cannot be written without waiting (a file on a disk that hangs, a
+ * terminal after ^S, a full pipe), this starts a process that writes there and may hang; it ends by itself
+ * after this one. Call it with a single thread. Negative errno when there is no such process: then lines are
+ * still written here. */
+int log_start_writer(void);
 
 /* Lines of a higher (less important) level than this are not logged. Default LOG_NOTICE. */
 void log_set_max_level(int level);
@@ -32,6 +42,9 @@ void log_set_muted(bool muted);
 
 /* How many lines were dropped since the start. */
 uint64_t log_get_dropped(void);
+
+/* Tells of dropped lines now if there is room; else the next line does. */
+void log_tell_dropped(void);
 
 /* One more field of a journal entry: "NAME=value", no newline in it. */
 typedef struct LogField {

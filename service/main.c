@@ -130,6 +130,7 @@ static void print_settings(const Settings *settings) {
 static void prepare_for_crisis(void) {
         const struct sched_param parameter = { .sched_priority = REALTIME_PRIORITY };
         FILE *file;
+        int r;
 
         /* The pages that were touched once stay: nothing is read from a disk that hangs. Not those that never
          * are. */
@@ -145,6 +146,10 @@ static void prepare_for_crisis(void) {
                 log_info("Can't protect the process from the OOM killer, going on without: %m");
         if (file)
                 (void) fclose(file);
+
+        r = log_start_writer();
+        if (r < 0)
+                log_info("Can't start a process that writes the log, going on without: %s", g_strerror(-r));
 }
 
 static char *lasting_file(void) {

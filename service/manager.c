@@ -7,8 +7,10 @@
 
 #include <glib.h>
 #include <inttypes.h>
+#include <link.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
@@ -412,12 +414,42 @@ static void manager_look(Manager *manager) {
 
         if (was_fault && !manager->fault)
                 log_notice("Kernel threads are seen again");
+        log_tell_dropped();
         if (manager->watchdog_usec > 0)
                 (void) notify_send("WATCHDOG=1");
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         manager_look(userdata);
+        return 0;
+}
+
+/* Reads the code and the constants of this program, of the bus's library and of libc from the disk; memory
+ * that is locked keeps them. Other libraries are not worth it: of glib the loop uses a few pages, of the rest
+ * none.
+ */
+static int hold_code(struct dl_phdr_info *object, size_t size, void *userdata) {
+        static const char *const names[] = { "/libsystemd.so", "/libc.so" };
+        bool wanted = object->dlpi_name[0] == '\0'; /* the program itself */
+        uintptr_t page_size = (uintptr_t) sysconf(_SC_PAGESIZE);
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                wanted = wanted || strstr(object->dlpi_name, names[i]);
+
+        for (size_t i = 0; wanted && i < object->dlpi_phnum; i++) {
+                const ElfW(Phdr) *segment = object->dlpi_phdr + i;
+                uintptr_t begin = object->dlpi_addr + segment->p_vaddr, end = begin + segment->p_memsz;
+
+                if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W))
+                        continue;
+                begin -= begin % page_size;
+                if (madvise((void *) begin, end - begin, MADV_POPULATE_READ) < 0) {
+                        /* Linux before 5.14 */
+                        log_debug("Can't hold the code in memory, going on without: %s", strerror(errno));
+                        return 0;
+                }
+        }
+
         return 0;
 }
 
@@ -428,17 +460,18 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 static int manager_rehearse(Manager *manager) {
         const Worker worker = { .pid = 1, .state = 'R', .name = "kworker/0:0+rehearsal" };
         Engine *engine = manager->engine;
-        Bus *bus = manager->bus;
         Moment now = moment_now();
         Settings settings;
         int r;
+
+        (void) dl_iterate_phdr(hold_code, NULL);
+        (void) g_strerror(EIO); /* opens files of the C library at its first call */
 
         settings_init(&settings);
         settings.dry_run = true;
         manager->engine = NULL;
         r = engine_new(&settings, now, &manager->engine);
         if (r >= 0) {
-                manager->bus = NULL;
                 log_set_muted(true);
 
                 (void) engine_look(manager->engine, now, &worker, 1);
@@ -450,7 +483,6 @@ static int manager_rehearse(Manager *manager) {
                 manager_carry_out(manager, engine_look(manager->engine, now, NULL, 0));
 
                 log_set_muted(false);
-                manager->bus = bus;
                 engine_free(manager->engine);
         }
         manager->engine = engine;
@@ -471,6 +503,17 @@ static void on_rehearsed(Manager *manager, int r) {
         }
 
         log_debug("The rehearsal went well");
+
+        /* Not before: a caller's sync could not be made meanwhile. */
+        if (manager->options->use_bus) {
+                r = bus_new(manager->event, manager, &manager->bus);
+                if (r < 0) {
+                        log_error("Can't set up the bus: %s", g_strerror(-r));
+                        (void) sd_event_exit(manager->event, r);
+                        return;
+                }
+        }
+
         (void) notify_send("READY=1");
 }
 
@@ -714,14 +757,6 @@ int manager_new(const ManagerOptions *options, const Settings *settings, Manager
                         manager->event, on_connector_state, on_connector_event, manager, &manager->connector);
         if (r < 0)
                 on_connector_state(/* listening= */ false, connector_strerror(r), manager);
-
-        if (options->use_bus) {
-                r = bus_new(manager->event, manager, &manager->bus);
-                if (r < 0) {
-                        log_error("Can't set up the bus: %s", g_strerror(-r));
-                        return r;
-                }
-        }
 
         r = sd_watchdog_enabled(/* unset_environment= */ false, &manager->watchdog_usec);
         if (r < 0)

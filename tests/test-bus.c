@@ -1,0 +1,1629 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* org.wbwatch1 on a real bus: what the running daemon shows, takes, refuses and tells. Who may change it is
+ * for test-authority.c; here everyone who does is root. */
+
+#include "bus-fixture.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#define LASTING_FILE "wbwatch.conf"
+
+/* As fast as the bounds allow. */
+#define FAST_SETTINGS "[Watch]\nThresholdSec=1s\nPollIntervalSec=100ms\nSweepIntervalSec=1s\nRecoverySec=2s\n"
+
+/* Bus, daemon, and a client that has seen the daemon on the bus. */
+static Client *start_as(BusFixture *fixture, const char *settings, uid_t uid) {
+        Client *client;
+
+        fixture_write_config(fixture, settings);
+        fixture_start_bus(fixture);
+        client = client_new(fixture, uid);
+        fixture_start_daemon(fixture, NULL);
+        g_free(client_wait_owner(client, BUS_NAME));
+        return client;
+}
+
+static Client *start(BusFixture *fixture, const char *settings) {
+        return start_as(fixture, settings, UID_ROOT);
+}
+
+static guint64 now_usec(void) {
+        return (guint64) g_get_real_time();
+}
+
+/* ---- the interface ---- */
+
+static GDBusNodeInfo *parse_node(const char *xml) {
+        g_autoptr(GError) error = NULL;
+        GDBusNodeInfo *node = g_dbus_node_info_new_for_xml(xml, &error);
+
+        g_assert_no_error(error);
+        return node;
+}
+
+static char *read_documentation(void) {
+        g_autofree char *path = fixture_source_file("dbus/org.wbwatch1.xml");
+        g_autoptr(GError) error = NULL;
+        char *text = NULL;
+
+        (void) g_file_get_contents(path, &text, NULL, &error);
+        g_assert_no_error(error);
+        return text;
+}
+
+static void append_arguments(GString *line, GDBusArgInfo **arguments, const char *direction) {
+        for (size_t i = 0; arguments && arguments[i]; i++)
+                g_string_append_printf(
+                                line, " %s:%s:%s", direction, arguments[i]->name, arguments[i]->signature);
+}
+
+/* EmitsChangedSignal counts as "true" where it is not there. */
+static void append_annotations(GString *line, GDBusAnnotationInfo **annotations, bool is_property) {
+        static const char emits[] = "org.freedesktop.DBus.Property.EmitsChangedSignal";
+        const char *value = g_dbus_annotation_info_lookup(annotations, emits);
+
+        if (is_property)
+                g_string_append_printf(line, " emits:%s", value ?: "true");
+        for (size_t i = 0; annotations && annotations[i]; i++)
+                if (!streq(annotations[i]->key, emits))
+                        g_string_append_printf(line, " %s=%s", annotations[i]->key, annotations[i]->value);
+}
+
+static gint compare_lines(gconstpointer a, gconstpointer b) {
+        return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+/* Each member in one line, sorted. */
+static GPtrArray *describe_interface(const GDBusInterfaceInfo *interface) {
+        GPtrArray *lines = g_ptr_array_new_with_free_func(g_free);
+
+        for (size_t i = 0; interface->properties && interface->properties[i]; i++) {
+                const GDBusPropertyInfo *property = interface->properties[i];
+                GString *line = g_string_new(NULL);
+
+                g_string_printf(line, "property %s %s %s%s", property->name, property->signature,
+                                property->flags & G_DBUS_PROPERTY_INFO_FLAGS_READABLE ? "read" : "",
+                                property->flags & G_DBUS_PROPERTY_INFO_FLAGS_WRITABLE ? "write" : "");
+                append_annotations(line, property->annotations, true);
+                g_ptr_array_add(lines, g_string_free(line, false));
+        }
+        for (size_t i = 0; interface->methods && interface->methods[i]; i++) {
+                const GDBusMethodInfo *method = interface->methods[i];
+                GString *line = g_string_new(NULL);
+
+                g_string_printf(line, "method %s", method->name);
+                append_arguments(line, method->in_args, "in");
+                append_arguments(line, method->out_args, "out");
+                append_annotations(line, method->annotations, false);
+                g_ptr_array_add(lines, g_string_free(line, false));
+        }
+        for (size_t i = 0; interface->signals && interface->signals[i]; i++) {
+                const GDBusSignalInfo *signal = interface->signals[i];
+                GString *line = g_string_new(NULL);
+
+                g_string_printf(line, "signal %s", signal->name);
+                append_arguments(line, signal->args, "out");
+                append_annotations(line, signal->annotations, false);
+                g_ptr_array_add(lines, g_string_free(line, false));
+        }
+
+        g_ptr_array_sort(lines, compare_lines);
+        return lines;
+}
+
+/* What the file documents is what the daemon shows, and nothing else. */
+static void test_described(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, "");
+        g_autofree char *documented_xml = read_documentation();
+        const char *shown_xml;
+        GVariant *content;
+
+        content = reply_content(
+                        client_ask(client, BUS_NAME, BUS_PATH, "org.freedesktop.DBus.Introspectable",
+                                   "Introspect", NULL));
+        g_variant_get(content, "(&s)", &shown_xml);
+
+        g_autoptr(GDBusNodeInfo) documented = parse_node(documented_xml);
+        g_autoptr(GDBusNodeInfo) shown = parse_node(shown_xml);
+        g_assert_cmpstr(documented->path, ==, BUS_PATH);
+        g_assert_nonnull(g_dbus_node_info_lookup_interface(shown, BUS_INTERFACE));
+
+        g_autoptr(GPtrArray) expected =
+                        describe_interface(g_dbus_node_info_lookup_interface(documented, BUS_INTERFACE));
+        g_autoptr(GPtrArray) found =
+                        describe_interface(g_dbus_node_info_lookup_interface(shown, BUS_INTERFACE));
+        g_assert_cmpuint(expected->len, >, 0);
+        for (size_t i = 0; i < MIN(expected->len, found->len); i++)
+                g_assert_cmpstr(found->pdata[i], ==, expected->pdata[i]);
+        g_assert_cmpuint(found->len, ==, expected->len);
+}
+
+/* Which members of an XML text have no comment of their own before them. */
+typedef struct CommentCheck {
+        unsigned depth;
+        bool commented;
+        unsigned n_members;
+        GString *missing;
+} CommentCheck;
+
+static void on_xml_start(
+                GMarkupParseContext *context,
+                const char *element,
+                const char **names,
+                const char **values,
+                gpointer userdata,
+                GError **error) {
+        CommentCheck *check = userdata;
+
+        check->depth++;
+        if (streq(element, "property") || streq(element, "method") || streq(element, "signal")) {
+                check->n_members++;
+                if (!check->commented)
+                        for (size_t i = 0; names[i]; i++)
+                                if (streq(names[i], "name"))
+                                        g_string_append_printf(check->missing, "%s ", values[i]);
+        }
+        check->commented = false;
+}
+
+static void on_xml_end(GMarkupParseContext *context, const char *element, gpointer userdata, GError **error) {
+        CommentCheck *check = userdata;
+
+        check->depth--;
+        check->commented = false;
+}
+
+static void on_xml_passthrough(
+                GMarkupParseContext *context,
+                const char *text,
+                gsize size,
+                gpointer userdata,
+                GError **error) {
+        CommentCheck *check = userdata;
+
+        if (g_str_has_prefix(text, "<!--"))
+                check->commented = true;
+}
+
+static void check_comments(const char *xml, CommentCheck *check) {
+        static const GMarkupParser parser = {
+                .start_element = on_xml_start,
+                .end_element = on_xml_end,
+                .passthrough = on_xml_passthrough,
+        };
+        g_autoptr(GMarkupParseContext) context = g_markup_parse_context_new(&parser, 0, check, NULL);
+        g_autoptr(GError) error = NULL;
+
+        check->missing = g_string_new(NULL);
+        (void) g_markup_parse_context_parse(context, xml, -1, &error);
+        g_assert_no_error(error);
+        g_assert_cmpuint(check->depth, ==, 0);
+}
+
+static void test_documented(void) {
+        g_autofree char *xml = read_documentation();
+        CommentCheck check = {}, small = {};
+
+        check_comments(xml, &check);
+        g_assert_cmpstr(check.missing->str, ==, "");
+        g_assert_cmpuint(check.n_members, >, 30);
+        (void) g_string_free(check.missing, true);
+
+        /* It does find one. */
+        check_comments("<i><!-- a --><method name='A'/><property name='B'/><!-- c --><signal name='C'/></i>",
+                       &small);
+        g_assert_cmpstr(small.missing->str, ==, "B ");
+        (void) g_string_free(small.missing, true);
+}
+
+/* Every property as it is at first. NULL: another at each start. */
+static const struct {
+        const char *name;
+        const char *text;
+} first_properties[] = {
+        { "Version", "'" WBWATCH_VERSION "'" },
+        { "State", "'idle'" },
+        { "StateSinceUSec", NULL },
+        { "StatusText", NULL },
+        { "Glob", "'kworker/*inode_switch_wbs*'" },
+        { "ThresholdUSec", "uint64 30000000" },
+        { "CrowdSize", "uint32 4" },
+        { "CrowdThresholdUSec", "uint64 10000000" },
+        { "PollIntervalUSec", "uint64 1000000" },
+        { "SweepIntervalUSec", "uint64 10000000" },
+        { "RecoveryUSec", "uint64 30000000" },
+        { "SyncTimeoutUSec", "uint64 300000000" },
+        { "DryRun", "false" },
+        { "SettingOrigins",
+          "{'Glob': 'built-in', 'ThresholdUSec': 'built-in', 'CrowdSize': 'built-in', "
+          "'CrowdThresholdUSec': 'built-in', 'PollIntervalUSec': 'built-in', 'SweepIntervalUSec': "
+          "'built-in', "
+          "'RecoveryUSec': 'built-in', 'SyncTimeoutUSec': 'built-in', 'DryRun': 'built-in'}" },
+        { "PausedUntilUSec", "uint64 0" },
+        { "EventSource", "'polling'" }, /* these tests have a network of their own */
+        { "SyncCount", "uint64 0" },
+        { "LastSyncUSec", "uint64 0" },
+        { "LastSyncDurationUSec", "uint64 0" },
+        { "LastSyncResult", "''" },
+        { "WorkerCount", "uint32 0" },
+        { "OldestWorkerUSec", "uint64 0" },
+        { "LostEvents", "uint64 0" },
+};
+
+static GVariant *get_all(Client *client) {
+        GVariant *content;
+
+        content = reply_content(
+                        client_ask(client, BUS_NAME, BUS_PATH, PROPERTIES_INTERFACE, "GetAll",
+                                   g_variant_new("(s)", BUS_INTERFACE)));
+        return g_variant_get_child_value(content, 0);
+}
+
+/* Everyone may read, without anyone being asked: polkit does not even run. */
+static void test_readable(BusFixture *fixture, gconstpointer data) {
+        guint64 before_usec = now_usec();
+        _cleanup_client_ Client *nobody = start_as(fixture, "", UID_NOBODY);
+        g_autofree char *xml = read_documentation();
+        g_autoptr(GDBusNodeInfo) documented = parse_node(xml);
+        const GDBusInterfaceInfo *interface = g_dbus_node_info_lookup_interface(documented, BUS_INTERFACE);
+        g_autoptr(GVariant) all = get_all(nobody);
+        g_autoptr(GVariant) since = NULL, status = NULL;
+
+        for (size_t i = 0; i < ELEMENTSOF(first_properties); i++) {
+                const char *name = first_properties[i].name;
+                g_autoptr(GVariant) value = client_get(nobody, name);
+                g_autoptr(GVariant) same = g_variant_lookup_value(all, name, NULL);
+                const GDBusPropertyInfo *info =
+                                g_dbus_interface_info_lookup_property((GDBusInterfaceInfo *) interface, name);
+
+                g_test_message("%s", name);
+                g_assert_nonnull(info);
+                g_assert_cmpstr(g_variant_get_type_string(value), ==, info->signature);
+                if (first_properties[i].text)
+                        assert_variant(value, first_properties[i].text);
+                g_assert_nonnull(same);
+                g_assert_true(g_variant_equal(value, same));
+        }
+        g_assert_cmpuint(g_variant_n_children(all), ==, ELEMENTSOF(first_properties));
+
+        since = client_get(nobody, "StateSinceUSec");
+        g_assert_cmpuint(g_variant_get_uint64(since), >=, before_usec);
+        g_assert_cmpuint(g_variant_get_uint64(since), <=, now_usec());
+
+        /* With the reason for the polling. */
+        status = client_get(nobody, "StatusText");
+        g_assert_true(g_str_has_prefix(g_variant_get_string(status, NULL), "no matching worker runs"));
+        g_assert_nonnull(strstr(g_variant_get_string(status, NULL), "polling"));
+        g_assert_nonnull(strstr(g_variant_get_string(status, NULL), "namespace"));
+
+        assert_variant(client_call(nobody, "ListWorkers", NULL), "(@aa{sv} [],)");
+        assert_variant(client_call(nobody, "ListEpisodes", NULL), "(@aa{sv} [],)");
+}
+
+static void test_unknown(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, "");
+
+        assert_reply_error(
+                        client_ask(client, BUS_NAME, BUS_PATH, PROPERTIES_INTERFACE, "Get",
+                                   g_variant_new("(ss)", BUS_INTERFACE, "Nonsense")),
+                        ERROR_UNKNOWN_PROPERTY, "Nonsense");
+        assert_reply_error(
+                        client_ask(client, BUS_NAME, BUS_PATH, PROPERTIES_INTERFACE, "Get",
+                                   g_variant_new("(ss)", "org.example.Nonsense", "State")),
+                        ERROR_UNKNOWN_PROPERTY, "org.example.Nonsense");
+        assert_reply_error(
+                        client_ask(client, BUS_NAME, "/org/example", PROPERTIES_INTERFACE, "Get",
+                                   g_variant_new("(ss)", BUS_INTERFACE, "State")),
+                        "org.freedesktop.DBus.Error.UnknownObject", "/org/example");
+
+        client_set_fails(client, "Nonsense", g_variant_new_uint32(1), ERROR_UNKNOWN_PROPERTY, "Nonsense");
+        client_set_fails(client, "State", g_variant_new_string("busy"), ERROR_READ_ONLY, "State");
+        client_set_fails(client, "Version", g_variant_new_string("9"), ERROR_READ_ONLY, "Version");
+
+        /* The bus's policy lets through what it names, and for root nothing else either. */
+        client_call_fails(client, "Nonsense", NULL, ERROR_ACCESS_DENIED, "Rejected send message");
+        assert_reply_error(
+                        client_ask(client, BUS_NAME, BUS_PATH, "org.freedesktop.DBus.Peer", "Nonsense", NULL),
+                        "org.freedesktop.DBus.Error.UnknownMethod", "Nonsense");
+
+        /* Arguments that are not what the method takes. */
+        client_call_fails(client, "Pause", g_variant_new("(s)", "x"), ERROR_INVALID_ARGS, "");
+        client_call_fails(client, "PauseFor", NULL, ERROR_INVALID_ARGS, "");
+        client_call_fails(client, "PauseFor", g_variant_new("(i)", 1), ERROR_INVALID_ARGS, "");
+        client_call_fails(client, "SetProperties", g_variant_new("(b)", true), ERROR_INVALID_ARGS, "");
+        client_call_fails(client, "ForceSync", g_variant_new("(b)", true), ERROR_INVALID_ARGS, "");
+
+        assert_property(client, "State", "'idle'");
+        assert_property(client, "SyncCount", "uint64 0");
+}
+
+/* ---- the settings ---- */
+
+static char *long_glob(size_t size) {
+        g_autofree char *tail = g_strnfill(size - strlen("kworker/*"), 'x');
+
+        return g_strconcat("kworker/*", tail, NULL);
+}
+
+/* The values on either side of each bound, as g_variant_parse() reads them, and what the error says. */
+static const struct {
+        const char *property;
+        const char *below; /* NULL: there is none */
+        const char *below_error;
+        const char *minimum;
+        const char *maximum;
+        const char *above;
+        const char *above_error;
+        const char *other_types[4];
+} bounds[] = {
+        { "ThresholdUSec",
+          "uint64 999999",
+          "minimum of 1s",
+          "uint64 1000000",
+          "uint64 86400000000",
+          "uint64 86400000001",
+          "maximum of 24h",
+          { "uint32 5000000", "int64 5000000", "'5s'", "5000000.0" } },
+        { "CrowdSize",
+          NULL,
+          NULL,
+          "uint32 0",
+          "uint32 10000",
+          "uint32 10001",
+          "maximum of 10000",
+          { "uint64 5", "int32 5", "'5'", "byte 5" } },
+        { "CrowdThresholdUSec",
+          "uint64 999999",
+          "minimum of 1s",
+          "uint64 1000000",
+          "uint64 86400000000",
+          "uint64 86400000001",
+          "maximum of 24h",
+          { "uint32 5000000", "int64 5000000", "'5s'", "true" } },
+        { "PollIntervalUSec",
+          "uint64 99999",
+          "minimum of 100ms",
+          "uint64 100000",
+          "uint64 60000000",
+          "uint64 60000001",
+          "maximum of 1min",
+          { "uint32 500000", "int64 500000", "'5s'", "[uint64 500000]" } },
+        { "SweepIntervalUSec",
+          "uint64 0",
+          "minimum of 1s",
+          "uint64 1000000",
+          "uint64 600000000",
+          "uint64 18446744073709551615",
+          "maximum of 10min",
+          { "uint32 5000000", "int64 5000000", "'5s'", "(uint64 5000000,)" } },
+        { "RecoveryUSec",
+          NULL,
+          NULL,
+          "uint64 0",
+          "uint64 3600000000",
+          "uint64 3600000001",
+          "maximum of 1h",
+          { "uint32 5000000", "int64 5000000", "'5s'", "<uint64 5000000>" } },
+        { "SyncTimeoutUSec",
+          "uint64 999999",
+          "minimum of 1s",
+          "uint64 1000000",
+          "uint64 86400000000",
+          "uint64 86400000001",
+          "maximum of 24h",
+          { "uint32 5000000", "int64 5000000", "'5s'", "@as []" } },
+        { "DryRun", NULL, NULL, "false", "true", NULL, NULL, { "uint32 1", "'yes'", "byte 1", "uint64 1" } },
+        { "Glob",
+          "''",
+          "minimum of 1 byte",
+          "'k'",
+          NULL,
+          NULL,
+          NULL,
+          { "uint32 1", "@ay []", "['k']", "objectpath '/k'" } },
+        { "Glob",
+          "'a\\nb'",
+          "control character",
+          "'k*'",
+          NULL,
+          NULL,
+          NULL,
+          { "uint32 1", "signature 's'", "b'k'", "true" } },
+};
+
+static GVariant *parse(const char *text) {
+        g_autoptr(GError) error = NULL;
+        GVariant *value = g_variant_parse(NULL, text, NULL, NULL, &error);
+
+        g_assert_no_error(error);
+        return value;
+}
+
+/* Everything but what passes by itself. */
+static char *settings_text(Client *client) {
+        g_autoptr(GString) text = g_string_new(NULL);
+
+        for (size_t i = 0; i < ELEMENTSOF(first_properties); i++)
+                if (!streq(first_properties[i].name, "StatusText")) {
+                        g_autoptr(GVariant) value = client_get(client, first_properties[i].name);
+                        g_autofree char *printed = g_variant_print(value, true);
+
+                        g_string_append_printf(text, "%s=%s\n", first_properties[i].name, printed);
+                }
+
+        return g_string_free(g_steal_pointer(&text), false);
+}
+
+/* Set and SetProperties, to last or not, refuse it with that text, and nothing has changed then. */
+static void assert_refused(Client *client, const char *property, GVariant *value, const char *error) {
+        g_autoptr(GVariant) kept = g_variant_ref_sink(value);
+        g_autofree char *before = settings_text(client), *after = NULL, *changes = NULL;
+        size_t n_before = client_count_messages(client);
+
+        client_set_fails(client, property, kept, ERROR_INVALID_ARGS, error);
+        client_set_fails(client, property, kept, ERROR_INVALID_ARGS, property);
+
+        for (int runtime = 0; runtime <= 1; runtime++) {
+                GVariantBuilder builder;
+
+                g_variant_builder_init(&builder, G_VARIANT_TYPE_VARDICT);
+                g_variant_builder_add(&builder, "{sv}", property, kept);
+                client_call_fails(
+                                client, "SetProperties", g_variant_new("(ba{sv})", runtime, &builder),
+                                ERROR_INVALID_ARGS, error);
+        }
+
+        after = settings_text(client);
+        g_assert_cmpstr(before, ==, after);
+        changes = client_changes_between(client, n_before, client_count_messages(client));
+        g_assert_cmpstr(changes, ==, "");
+}
+
+static void test_bounds(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, "");
+        g_autofree char *longest = long_glob(255), *too_long = long_glob(256);
+        g_autofree char *lasting = g_build_filename(fixture->state_directory, LASTING_FILE, NULL);
+        g_autoptr(GVariant) glob = NULL;
+
+        for (size_t i = 0; i < ELEMENTSOF(bounds); i++) {
+                const char *property = bounds[i].property;
+
+                g_test_message("%s", property);
+                if (bounds[i].below)
+                        assert_refused(client, property, parse(bounds[i].below), bounds[i].below_error);
+                if (bounds[i].above)
+                        assert_refused(client, property, parse(bounds[i].above), bounds[i].above_error);
+
+                client_set(client, property, parse(bounds[i].minimum));
+                assert_property(client, property, bounds[i].minimum);
+                if (bounds[i].maximum) {
+                        client_set(client, property, parse(bounds[i].maximum));
+                        assert_property(client, property, bounds[i].maximum);
+                }
+        }
+
+        assert_refused(client, "Glob", g_variant_new_string(too_long), "maximum of 255 bytes");
+        client_set(client, "Glob", g_variant_new_string(longest));
+        glob = client_get(client, "Glob");
+        g_assert_cmpstr(g_variant_get_string(glob, NULL), ==, longest);
+
+        g_assert_false(g_file_test(lasting, G_FILE_TEST_EXISTS));
+}
+
+static void test_types(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, "");
+
+        for (size_t i = 0; i < ELEMENTSOF(bounds); i++)
+                for (size_t j = 0; j < ELEMENTSOF(bounds[i].other_types); j++) {
+                        g_test_message("%s %s", bounds[i].property, bounds[i].other_types[j]);
+                        assert_refused(client, bounds[i].property, parse(bounds[i].other_types[j]),
+                                       "is not of the type");
+                }
+}
+
+/* One signal for one change, with all names, before the reply; none when nothing changes. */
+static void test_one_signal(BusFixture *fixture, gconstpointer data) {
+        static const struct {
+                const char *properties;
+                const char *changes;
+        } cases[] = {
+                { "{'Glob': <'kworker/*x*'>}", "Glob SettingOrigins" },
+                { "{'ThresholdUSec': <uint64 2000000>}", "SettingOrigins ThresholdUSec" },
+                { "{'CrowdSize': <uint32 5>}", "CrowdSize SettingOrigins" },
+                { "{'CrowdThresholdUSec': <uint64 2000000>}", "CrowdThresholdUSec SettingOrigins" },
+                { "{'PollIntervalUSec': <uint64 2000000>}", "PollIntervalUSec SettingOrigins" },
+                { "{'SweepIntervalUSec': <uint64 2000000>}", "SettingOrigins SweepIntervalUSec" },
+                { "{'RecoveryUSec': <uint64 2000000>}", "RecoveryUSec SettingOrigins" },
+                { "{'SyncTimeoutUSec': <uint64 2000000>}", "SettingOrigins SyncTimeoutUSec" },
+                { "{'DryRun': <true>}", "DryRun SettingOrigins" },
+                { "{'DryRun': <false>, 'CrowdSize': <uint32 6>, 'ThresholdUSec': <uint64 3000000>}",
+                  "CrowdSize DryRun SettingOrigins ThresholdUSec" },
+                { "{}", "" },
+        };
+        _cleanup_client_ Client *client = start(fixture, "");
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                for (unsigned round = 0; round < 2; round++) {
+                        g_autoptr(GVariant) arguments = g_variant_ref_sink(
+                                        set_properties_arguments(true, cases[i].properties));
+                        g_autofree char *before_reply = NULL, *with_later = NULL;
+                        size_t from = client_count_messages(client);
+                        GDBusMessage *reply;
+
+                        reply = client_wait_reply(
+                                        client, client_send_method(client, "SetProperties", arguments));
+                        (void) reply_content(reply);
+                        before_reply = client_changes_between(client, from, client_index_of(client, reply));
+                        g_assert_cmpstr(before_reply, ==, round == 0 ? cases[i].changes : "");
+
+                        assert_property(client, "State", "'idle'");
+                        with_later = client_changes_between(client, from, client_count_messages(client));
+                        g_assert_cmpstr(with_later, ==, before_reply);
+                }
+
+        /* The same by Set; and the signal has the new values in it. */
+        size_t from = client_count_messages(client);
+        guint32 serial = client_send_set(client, "ThresholdUSec", g_variant_new_uint64(4000000));
+        GDBusMessage *reply = client_wait_reply(client, serial);
+        g_autofree char *changes = client_changes_between(client, from, client_index_of(client, reply));
+        g_autofree char *history = client_history(client, "ThresholdUSec");
+        g_assert_cmpstr(changes, ==, "SettingOrigins ThresholdUSec");
+        g_assert_cmpstr(history, ==, "2000000 3000000 4000000");
+}
+
+static void assert_origin(Client *client, const char *property, const char *origin) {
+        g_autoptr(GVariant) origins = client_get(client, "SettingOrigins");
+        const char *found = NULL;
+
+        g_assert_true(g_variant_lookup(origins, property, "&s", &found));
+        g_assert_cmpstr(found, ==, origin);
+}
+
+static void test_all_or_nothing(BusFixture *fixture, gconstpointer data) {
+        static const char *const cases[][2] = {
+                { "{'ThresholdUSec': <uint64 2000000>, 'CrowdSize': <uint32 10001>}", "CrowdSize" },
+                { "{'CrowdSize': <uint32 10001>, 'ThresholdUSec': <uint64 2000000>}", "CrowdSize" },
+                { "{'ThresholdUSec': <uint64 2000000>, 'DryRun': <'yes'>}", "DryRun" },
+                { "{'ThresholdUSec': <uint64 2000000>, 'Nonsense': <true>}", "Nonsense" },
+                { "{'ThresholdUSec': <uint64 2000000>, 'SyncCount': <uint64 1>}", "SyncCount" },
+                { "{'ThresholdUSec': <uint64 2000000>, 'thresholdusec': <uint64 2000000>}", "thresholdusec" },
+                { "{'ThresholdUSec': <uint64 2000000>, '': <uint64 2000000>}", "no such setting" },
+        };
+        _cleanup_client_ Client *client = start(fixture, "");
+        g_autofree char *before = settings_text(client), *after = NULL, *changes = NULL;
+        g_autofree char *lasting = g_build_filename(fixture->state_directory, LASTING_FILE, NULL);
+        size_t from = client_count_messages(client);
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                for (int runtime = 0; runtime <= 1; runtime++)
+                        client_call_fails(
+                                        client, "SetProperties",
+                                        set_properties_arguments(runtime, cases[i][0]), ERROR_INVALID_ARGS,
+                                        cases[i][1]);
+
+        after = settings_text(client);
+        g_assert_cmpstr(before, ==, after);
+        changes = client_changes_between(client, from, client_count_messages(client));
+        g_assert_cmpstr(changes, ==, "");
+        g_assert_false(g_file_test(lasting, G_FILE_TEST_EXISTS));
+}
+
+static void restart_daemon(BusFixture *fixture, Client *client) {
+
+        fixture_stop_daemon(fixture);
+        client_wait_no_owner(client, BUS_NAME);
+        fixture_start_daemon(fixture, NULL);
+        g_free(client_wait_owner(client, BUS_NAME));
+}
+
+static void test_lasting(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, "[Watch]\nCrowdSize=7\nThresholdSec=5s\n");
+        g_autofree char *crowd_origin = g_strconcat(fixture->config, ":2", NULL);
+
+        (void) client_call(
+                        client, "SetProperties",
+                        set_properties_arguments(
+                                        false, "{'ThresholdUSec': <uint64 6000000>, "
+                                               "'Glob': <'kworker/*y z*'>}"));
+        (void) client_call(client, "SetProperties", set_properties_arguments(false, "{'DryRun': <true>}"));
+        (void) client_call(
+                        client, "SetProperties", set_properties_arguments(true, "{'CrowdSize': <uint32 9>}"));
+        client_set(client, "RecoveryUSec", g_variant_new_uint64(0));
+        assert_property(client, "ThresholdUSec", "uint64 6000000");
+        assert_origin(client, "ThresholdUSec", "bus (lasting)");
+        assert_origin(client, "CrowdSize", "bus");
+        assert_origin(client, "RecoveryUSec", "bus");
+
+        restart_daemon(fixture, client);
+        assert_property(client, "ThresholdUSec", "uint64 6000000");
+        assert_property(client, "Glob", "'kworker/*y z*'");
+        assert_property(client, "DryRun", "true");
+        assert_origin(client, "ThresholdUSec", "bus (lasting)");
+        assert_origin(client, "Glob", "bus (lasting)");
+        assert_property(client, "CrowdSize", "uint32 7");
+        assert_origin(client, "CrowdSize", crowd_origin);
+        assert_property(client, "RecoveryUSec", "uint64 30000000");
+
+        /* They outlive a reload, too. */
+        client_set(client, "ThresholdUSec", g_variant_new_uint64(8000000));
+        fixture_reload_daemon(fixture);
+        assert_property(client, "ThresholdUSec", "uint64 6000000");
+        assert_property(client, "CrowdSize", "uint32 7");
+}
+
+static void test_reload(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, "[Watch]\nThresholdSec=5s\n");
+        g_autofree char *origin = g_strconcat(fixture->config, ":2", NULL), *history = NULL;
+
+        client_set(client, "ThresholdUSec", g_variant_new_uint64(6000000));
+        fixture_reload_daemon(fixture);
+        assert_property(client, "ThresholdUSec", "uint64 5000000");
+        assert_origin(client, "ThresholdUSec", origin);
+
+        fixture_write_config(fixture, "[Watch]\nThresholdSec=7s\n");
+        fixture_reload_daemon(fixture);
+        assert_property(client, "ThresholdUSec", "uint64 7000000");
+
+        /* A bad value is a warning, and what stood before it stands. */
+        fixture_write_config(fixture, "[Watch]\nThresholdSec=100ms\nCrowdSize=3\n");
+        fixture_reload_daemon(fixture);
+        assert_property(client, "ThresholdUSec", "uint64 30000000");
+        assert_property(client, "CrowdSize", "uint32 3");
+        fixture_wait_log(fixture, "minimum of 1s");
+
+        /* A file that is gone leaves all as it is. */
+        g_assert_cmpint(remove(fixture->config), ==, 0);
+        fixture_reload_daemon(fixture);
+        assert_property(client, "CrowdSize", "uint32 3");
+        fixture_wait_log(fixture, "going on with the settings in force");
+
+        history = client_history(client, "ThresholdUSec");
+        g_assert_cmpstr(history, ==, "6000000 5000000 7000000 30000000");
+}
+
+static void test_store_fails(BusFixture *fixture, gconstpointer data) {
+        g_autofree char *file = g_build_filename(fixture->folder, "file", NULL);
+        _cleanup_client_ Client *client = NULL;
+        g_autofree char *before = NULL, *after = NULL, *changes = NULL;
+        size_t from;
+
+        g_assert_true(g_file_set_contents(file, "", 0, NULL));
+        g_free(fixture->state_directory);
+        fixture->state_directory = g_build_filename(file, "state", NULL);
+
+        client = start(fixture, "");
+        before = settings_text(client);
+        from = client_count_messages(client);
+        client_call_fails(
+                        client, "SetProperties",
+                        set_properties_arguments(false, "{'ThresholdUSec': <uint64 6000000>}"),
+                        "org.wbwatch1.Error.StoreFailed", "Not a directory");
+
+        after = settings_text(client);
+        g_assert_cmpstr(before, ==, after);
+        changes = client_changes_between(client, from, client_count_messages(client));
+        g_assert_cmpstr(changes, ==, "");
+
+        /* For the time being they can still be set. */
+        (void) client_call(
+                        client, "SetProperties",
+                        set_properties_arguments(true, "{'ThresholdUSec': <uint64 6000000>}"));
+        assert_property(client, "ThresholdUSec", "uint64 6000000");
+}
+
+/* While the disk does not answer. */
+static void test_store_hangs(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, "");
+        guint32 serial;
+
+        fixture_signal_helper(fixture, HELPER_STORAGE, SIGSTOP);
+        serial = client_send_method(
+                        client, "SetProperties",
+                        set_properties_arguments(false, "{'ThresholdUSec': <uint64 6000000>}"));
+
+        client_call_fails(
+                        client, "SetProperties", set_properties_arguments(false, "{'CrowdSize': <uint32 5>}"),
+                        "org.wbwatch1.Error.Busy", "at this moment");
+        assert_property(client, "ThresholdUSec", "uint64 30000000");
+        assert_property(client, "CrowdSize", "uint32 4");
+
+        /* What is set meanwhile, and not to last, stands beside it; a reload waits for its turn. */
+        client_set(client, "CrowdSize", g_variant_new_uint32(6));
+        assert_property(client, "CrowdSize", "uint32 6");
+        g_assert_false(client_has_reply(client, serial));
+
+        fixture_signal_helper(fixture, HELPER_STORAGE, SIGCONT);
+        (void) reply_content(client_wait_reply(client, serial));
+        assert_property(client, "ThresholdUSec", "uint64 6000000");
+        assert_property(client, "CrowdSize", "uint32 6");
+
+        fixture_signal_helper(fixture, HELPER_STORAGE, SIGSTOP);
+        serial = client_send_method(
+                        client, "SetProperties",
+                        set_properties_arguments(false, "{'ThresholdUSec': <uint64 7000000>}"));
+        client_settle(client);
+        assert_property(client, "ThresholdUSec", "uint64 6000000");
+        g_assert_cmpint(kill(fixture->daemon.pid, SIGHUP), ==, 0);
+        fixture_wait_notify(fixture, "RELOADING=1");
+        g_assert_false(client_has_reply(client, serial));
+        fixture_signal_helper(fixture, HELPER_STORAGE, SIGCONT);
+        (void) reply_content(client_wait_reply(client, serial));
+        fixture_wait_notify(fixture, "READY=1");
+        assert_property(client, "ThresholdUSec", "uint64 7000000");
+        assert_property(client, "CrowdSize", "uint32 4");
+}
+
+static void test_store_dies(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, "");
+        guint32 serial;
+
+        fixture_signal_helper(fixture, HELPER_STORAGE, SIGSTOP);
+        serial = client_send_method(
+                        client, "SetProperties",
+                        set_properties_arguments(false, "{'ThresholdUSec': <uint64 6000000>}"));
+        client_settle(client);
+        assert_property(client, "ThresholdUSec", "uint64 30000000");
+        fixture_signal_helper(fixture, HELPER_STORAGE, SIGKILL);
+        assert_reply_error(client_wait_reply(client, serial), "org.wbwatch1.Error.StoreFailed", "not stored");
+        assert_property(client, "ThresholdUSec", "uint64 30000000");
+
+        (void) client_call(
+                        client, "SetProperties",
+                        set_properties_arguments(false, "{'ThresholdUSec': <uint64 7000000>}"));
+        assert_property(client, "ThresholdUSec", "uint64 7000000");
+}
+
+/* ---- pauses ---- */
+
+static void test_pause(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, "");
+        g_autofree char *changes = NULL, *again = NULL, *history = NULL;
+        size_t from = client_count_messages(client);
+        GDBusMessage *reply;
+
+        reply = client_wait_reply(client, client_send_method(client, "Pause", NULL));
+        g_assert_null(reply_content(reply));
+        changes = client_changes_between(client, from, client_index_of(client, reply));
+        g_assert_cmpstr(changes, ==, "PausedUntilUSec State StateSinceUSec");
+        assert_property(client, "PausedUntilUSec", "uint64 18446744073709551615");
+        assert_property(client, "State", "'paused'");
+
+        /* A forced sync is made all the same, and the pause goes on behind it. */
+        (void) client_call(client, "ForceSync", NULL);
+        client_wait_property(client, "State", "'paused'");
+        assert_property(client, "SyncCount", "uint64 1");
+
+        (void) client_call(client, "PauseFor", g_variant_new("(t)", USEC_PER_HOUR));
+        (void) client_call(client, "PauseFor", g_variant_new("(t)", USEC_INFINITY));
+        assert_property(client, "PausedUntilUSec", "uint64 18446744073709551615");
+
+        (void) client_call(client, "Resume", NULL);
+        assert_property(client, "PausedUntilUSec", "uint64 0");
+        assert_property(client, "State", "'recovery'");
+
+        from = client_count_messages(client);
+        (void) client_call(client, "Resume", NULL);
+        again = client_changes_between(client, from, client_count_messages(client));
+        g_assert_cmpstr(again, ==, "");
+
+        history = client_history(client, "State");
+        g_assert_cmpstr(history, ==, "paused syncing paused recovery");
+}
+
+static void test_pause_for(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, FAST_SETTINGS);
+        guint64 before_usec = now_usec(), until_usec;
+        g_autoptr(GVariant) value = NULL;
+        g_autofree char *history = NULL;
+
+        (void) client_call(client, "PauseFor", g_variant_new("(t)", USEC_PER_SEC));
+        value = client_get(client, "PausedUntilUSec");
+        until_usec = g_variant_get_uint64(value);
+        g_assert_cmpuint(until_usec, >=, before_usec + USEC_PER_SEC);
+        g_assert_cmpuint(until_usec, <=, now_usec() + USEC_PER_SEC);
+
+        /* It ends by itself. */
+        client_wait_property(client, "State", "'idle'");
+        assert_property(client, "PausedUntilUSec", "uint64 0");
+        g_assert_cmpuint(now_usec(), >=, until_usec);
+        history = client_history(client, "State");
+        g_assert_cmpstr(history, ==, "paused idle");
+
+        client_call_fails(
+                        client, "PauseFor", g_variant_new("(t)", UINT64_C(0)), ERROR_INVALID_ARGS,
+                        "minimum of 1us");
+        assert_property(client, "State", "'idle'");
+}
+
+/* Paused, it reports what it sees and does not sync; resumed, it does at once. */
+static void test_paused_episode(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, FAST_SETTINGS);
+        g_autofree char *history = NULL;
+
+        (void) client_call(client, "Pause", NULL);
+        fixture_add_worker(fixture);
+        (void) client_wait_signal(client, "EpisodeStarted");
+        assert_property(client, "SyncCount", "uint64 0");
+        assert_property(client, "State", "'paused'");
+
+        (void) client_call(client, "Resume", NULL);
+        (void) client_wait_signal(client, "SyncStarted");
+        fixture_remove_worker(fixture);
+        client_wait_property(client, "State", "'idle'");
+        history = client_history(client, "State");
+        g_assert_cmpstr(history, ==, "paused busy syncing recovery idle");
+}
+
+/* ---- forced syncs ---- */
+
+static void assert_signal(GVariant *content, guint64 id, guint64 episode, const char *details_format, ...)
+                G_GNUC_PRINTF(4, 5);
+static void assert_signal(GVariant *content, guint64 id, guint64 episode, const char *details_format, ...) {
+        g_autoptr(GVariant) details = NULL;
+        g_autofree char *found = NULL, *expected = NULL;
+        guint64 found_id, found_episode;
+        va_list arguments;
+
+        g_variant_get(content, "(tt@a{sv})", &found_id, &found_episode, &details);
+        g_assert_cmpuint(found_id, ==, id);
+        g_assert_cmpuint(found_episode, ==, episode);
+
+        va_start(arguments, details_format);
+        expected = g_strdup_vprintf(details_format, arguments);
+        va_end(arguments);
+        found = dictionary_text(details);
+        g_assert_cmpstr(found, ==, expected);
+}
+
+static guint64 get_uint64(Client *client, const char *property) {
+        g_autoptr(GVariant) value = client_get(client, property);
+
+        return g_variant_get_uint64(value);
+}
+
+static void test_force_sync(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, "[Watch]\nRecoverySec=0\n");
+        guint64 before_usec = now_usec(), start_usec, duration_usec;
+        g_autofree char *changes = NULL, *history = NULL;
+        size_t from = client_count_messages(client);
+        GDBusMessage *reply;
+
+        reply = client_wait_reply(client, client_send_method(client, "ForceSync", NULL));
+        g_variant_get(reply_content(reply), "(t)", &duration_usec);
+        start_usec = get_uint64(client, "LastSyncUSec");
+        g_assert_cmpuint(start_usec, >=, before_usec);
+        g_assert_cmpuint(start_usec + duration_usec, <=, now_usec());
+
+        assert_property(client, "SyncCount", "uint64 1");
+        g_assert_cmpuint(get_uint64(client, "LastSyncDurationUSec"), ==, duration_usec);
+        assert_property(client, "LastSyncResult", "'ok'");
+        client_wait_property(client, "State", "'idle'");
+
+        assert_signal(client_wait_signal(client, "SyncStarted"), 1, 0,
+                      "DryRun: false, Forced: true, OldestWorkerUSec: uint64 0, Rule: '', "
+                      "StartUSec: uint64 %" G_GUINT64_FORMAT ", WorkerCount: uint32 0",
+                      start_usec);
+        assert_signal(client_wait_signal(client, "SyncFinished"), 1, 0,
+                      "DryRun: false, DurationUSec: uint64 %" G_GUINT64_FORMAT
+                      ", Forced: true, Result: 'ok', StartUSec: uint64 %" G_GUINT64_FORMAT,
+                      duration_usec, start_usec);
+        g_assert_cmpuint(client_count_signals(client, "SyncStarted"), ==, 1);
+        g_assert_cmpuint(client_count_signals(client, "SyncFinished"), ==, 1);
+
+        /* All is told before the reply. */
+        changes = client_changes_between(client, from, client_index_of(client, reply));
+        g_assert_cmpstr(changes, ==,
+                        "State StateSinceUSec SyncCount; "
+                        "LastSyncDurationUSec LastSyncResult LastSyncUSec State StateSinceUSec");
+        history = client_history(client, "State");
+        g_assert_cmpstr(history, ==, "syncing idle");
+}
+
+static void test_force_sync_dry_run(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, "[Watch]\nDryRun=yes\n");
+
+        client_call_fails(client, "ForceSync", NULL, "org.wbwatch1.Error.DryRun", "no sync was made");
+        assert_property(client, "SyncCount", "uint64 0");
+        assert_property(client, "State", "'idle'");
+        g_assert_cmpuint(client_count_signals(client, "SyncStarted"), ==, 0);
+}
+
+/* Whoever comes during a sync waits for the next, which is one for all of them. */
+static void test_force_sync_shared(BusFixture *fixture, gconstpointer data) {
+        enum {
+                N = 20
+        };
+        _cleanup_client_ Client *first = start(fixture, "");
+        _cleanup_client_ Client *second = client_new(fixture, UID_ROOT);
+        _cleanup_client_ Client *third = client_new(fixture, UID_ROOT);
+        Client *const others[] = { second, third };
+        guint32 first_serial, serials[N];
+        guint64 duration_usec;
+        GVariant *signal;
+
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGSTOP);
+        first_serial = client_send_method(first, "ForceSync", NULL);
+        client_wait_property(first, "State", "'syncing'");
+
+        for (size_t i = 0; i < N; i++)
+                serials[i] = client_send_method(others[i % 2], "ForceSync", NULL);
+        client_settle(second);
+        client_settle(third);
+        assert_property(first, "State", "'syncing'");
+        assert_property(first, "SyncCount", "uint64 1");
+        g_assert_false(client_has_reply(first, first_serial));
+
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGCONT);
+        (void) reply_content(client_wait_reply(first, first_serial));
+
+        (void) client_wait_signal(others[0], "SyncFinished");
+        signal = client_wait_signal(others[0], "SyncFinished");
+        g_variant_get_child(signal, 0, "t", &duration_usec);
+        g_assert_cmpuint(duration_usec, ==, 2);
+        duration_usec = get_uint64(first, "LastSyncDurationUSec");
+        for (size_t i = 0; i < N; i++) {
+                guint64 replied_usec;
+
+                g_variant_get(reply_content(client_wait_reply(others[i % 2], serials[i])), "(t)",
+                              &replied_usec);
+                g_assert_cmpuint(replied_usec, ==, duration_usec);
+        }
+
+        assert_property(first, "SyncCount", "uint64 2");
+        g_assert_cmpuint(client_count_signals(first, "SyncStarted"), ==, 2);
+}
+
+static void test_force_sync_stalls(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, "[Watch]\nSyncTimeoutSec=1s\nRecoverySec=0\n");
+        g_autofree char *results = NULL, *states = NULL;
+        guint64 duration_usec;
+        guint32 serial;
+
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGSTOP);
+        serial = client_send_method(client, "ForceSync", NULL);
+        client_wait_property(client, "LastSyncResult", "'stalled'");
+        g_assert_cmpuint(get_uint64(client, "LastSyncDurationUSec"), >=, USEC_PER_SEC);
+        g_assert_cmpuint(get_uint64(client, "LastSyncUSec"), >, 0);
+        assert_property(client, "State", "'syncing'");
+        g_assert_false(client_has_reply(client, serial));
+        g_assert_cmpuint(client_count_signals(client, "SyncFinished"), ==, 0);
+
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGCONT);
+        g_variant_get(reply_content(client_wait_reply(client, serial)), "(t)", &duration_usec);
+        assert_property(client, "LastSyncResult", "'ok'");
+        g_assert_cmpuint(get_uint64(client, "LastSyncDurationUSec"), ==, duration_usec);
+        client_wait_property(client, "State", "'idle'");
+        assert_property(client, "SyncCount", "uint64 1");
+
+        results = client_history(client, "LastSyncResult");
+        g_assert_cmpstr(results, ==, "stalled ok");
+        states = client_history(client, "State");
+        g_assert_cmpstr(states, ==, "syncing idle");
+}
+
+static void test_force_sync_fails(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, "");
+        guint32 serial;
+
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGSTOP);
+        serial = client_send_method(client, "ForceSync", NULL);
+        client_wait_property(client, "State", "'syncing'");
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGKILL);
+        assert_reply_error(client_wait_reply(client, serial), "org.wbwatch1.Error.SyncFailed", "killed");
+        assert_property(client, "LastSyncResult", "'failed'");
+        client_wait_property(client, "State", "'idle'");
+
+        (void) client_call(client, "ForceSync", NULL);
+        assert_property(client, "LastSyncResult", "'ok'");
+        assert_property(client, "SyncCount", "uint64 2");
+}
+
+/* What callers make the daemon remember is bounded: beyond 512 waiting calls it refuses. The bus lets one
+ * connection have 128 open calls, so that it takes more of them. */
+static void test_force_sync_limit(BusFixture *fixture, gconstpointer data) {
+        enum {
+                N_CLIENTS = 6,
+                N_CALLS = 100,
+                N_TAKEN = 512
+        };
+        _cleanup_client_ Client *client = start(fixture, "");
+        guint32 serials[N_CLIENTS][N_CALLS];
+        Client *crowd[N_CLIENTS];
+        unsigned n_refused = 0;
+
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGSTOP);
+        for (size_t i = 0; i < N_CLIENTS; i++) {
+                crowd[i] = client_new(fixture, UID_ROOT);
+                for (size_t j = 0; j < N_CALLS; j++)
+                        serials[i][j] = client_send_method(crowd[i], "ForceSync", NULL);
+                client_settle(crowd[i]);
+        }
+        for (size_t i = 0; i < N_CLIENTS; i++)
+                for (size_t j = 0; j < N_CALLS; j++)
+                        if (i * N_CALLS + j >= N_TAKEN) {
+                                assert_reply_error(
+                                                client_wait_reply(crowd[i], serials[i][j]),
+                                                ERROR_LIMITS_EXCEEDED, "512 of all");
+                                n_refused++;
+                        }
+        g_assert_cmpuint(n_refused, ==, N_CLIENTS * N_CALLS - N_TAKEN);
+
+        /* Whatever else is asked for is done meanwhile. */
+        (void) client_call(client, "Pause", NULL);
+        assert_property(client, "SyncCount", "uint64 1");
+
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGCONT);
+        for (size_t i = 0; i < N_CLIENTS; i++) {
+                for (size_t j = 0; j < N_CALLS; j++)
+                        if (i * N_CALLS + j < N_TAKEN)
+                                (void) reply_content(client_wait_reply(crowd[i], serials[i][j]));
+                crowd[i] = client_free(crowd[i]);
+        }
+        assert_property(client, "SyncCount", "uint64 2");
+}
+
+/* ---- a stuck worker, from its first look to its end ---- */
+
+static GVariant *only_child(GVariant *content) {
+        g_autoptr(GVariant) list = g_variant_get_child_value(content, 0);
+
+        g_assert_cmpstr(g_variant_get_type_string(list), ==, "aa{sv}");
+        g_assert_cmpuint(g_variant_n_children(list), ==, 1);
+        return g_variant_get_child_value(list, 0);
+}
+
+static guint64 lookup_uint64(GVariant *dictionary, const char *key) {
+        guint64 value = 0;
+
+        g_assert_true(g_variant_lookup(dictionary, key, "t", &value));
+        return value;
+}
+
+static guint64 cpu_usec(void) {
+        return FAKE_PROC_CPU_TICKS * USEC_PER_SEC / (guint64) sysconf(_SC_CLK_TCK);
+}
+
+/* An element of ListWorkers. Returns the running time. */
+static guint64 assert_worker(GVariant *worker, const char *name) {
+        guint64 running_usec = lookup_uint64(worker, "RunningUSec");
+        g_autofree char *found = dictionary_text(worker);
+        g_autofree char *expected = g_strdup_printf(
+                        "CPUUSec: uint64 %" G_GUINT64_FORMAT ", Name: %s, PID: uint32 %d, "
+                        "RunningUSec: uint64 %" G_GUINT64_FORMAT ", StartTime: uint64 %d, State: 'D'",
+                        cpu_usec(), name, WORKER_PID, running_usec, WORKER_START_TIME);
+
+        g_assert_cmpstr(found, ==, expected);
+        return running_usec;
+}
+
+typedef struct EpisodeShape {
+        const char *outcome;
+        guint64 end_usec;   /* 0: ongoing, no such key */
+        guint64 added_usec; /* when the worker came, at the earliest */
+        guint64 start_usec;
+        guint64 sync_start_usec, sync_duration_usec;
+        const char *sync_result;
+        bool dry_run;
+} EpisodeShape;
+
+/* An episode of the one worker with one sync. */
+static void assert_episode(GVariant *episode, const EpisodeShape *shape) {
+        g_autoptr(GVariant) workers = g_variant_lookup_value(episode, "Workers", G_VARIANT_TYPE("aa{sv}"));
+        g_autoptr(GVariant) syncs = g_variant_lookup_value(episode, "Syncs", G_VARIANT_TYPE("aa{sv}"));
+        g_autoptr(GVariant) worker = NULL, sync = NULL;
+        g_autofree char *end = NULL, *found = NULL, *expected = NULL, *workers_text = NULL,
+                        *syncs_text = NULL;
+        guint64 running_usec;
+
+        g_assert_nonnull(workers);
+        g_assert_nonnull(syncs);
+        g_assert_cmpuint(g_variant_n_children(workers), ==, 1);
+        g_assert_cmpuint(g_variant_n_children(syncs), ==, 1);
+
+        worker = g_variant_get_child_value(workers, 0);
+        running_usec = lookup_uint64(worker, "RunningUSec");
+        g_assert_cmpuint(running_usec, >=, USEC_PER_SEC);
+        g_assert_cmpuint(running_usec, <=, now_usec() - shape->added_usec);
+        found = dictionary_text(worker);
+        expected =
+                        g_strdup_printf("CPUUSec: uint64 0, Name: '%s', PID: uint32 %d, RunningUSec: uint64 "
+                                        "%" G_GUINT64_FORMAT ", StartTime: uint64 %d",
+                                        WORKER_NAME, WORKER_PID, running_usec, WORKER_START_TIME);
+        g_assert_cmpstr(found, ==, expected);
+
+        sync = g_variant_get_child_value(syncs, 0);
+        g_free(found);
+        g_free(expected);
+        found = dictionary_text(sync);
+        expected =
+                        g_strdup_printf("DryRun: %s, DurationUSec: uint64 %" G_GUINT64_FORMAT
+                                        ", Forced: false, Id: uint64 1, Result: '%s', Rule: 'worker', "
+                                        "StartUSec: uint64 %" G_GUINT64_FORMAT,
+                                        shape->dry_run ? "true" : "false", shape->sync_duration_usec,
+                                        shape->sync_result, shape->sync_start_usec);
+        g_assert_cmpstr(found, ==, expected);
+
+        if (shape->end_usec > 0)
+                end = g_strdup_printf("EndUSec: uint64 %" G_GUINT64_FORMAT ", ", shape->end_usec);
+        workers_text = g_variant_print(workers, true);
+        syncs_text = g_variant_print(syncs, true);
+        g_free(found);
+        g_free(expected);
+        found = dictionary_text(episode);
+        expected = g_strdup_printf(
+                        "%sId: uint64 1, Outcome: '%s', Rule: 'worker', "
+                        "StartUSec: uint64 %" G_GUINT64_FORMAT
+                        ", SyncCount: uint32 1, Syncs: %s, WorkerCount: uint32 1, Workers: %s",
+                        end ?: "", shape->outcome, shape->start_usec, syncs_text, workers_text);
+        g_assert_cmpstr(found, ==, expected);
+}
+
+static void assert_listed_episode(Client *client, const EpisodeShape *shape) {
+        g_autoptr(GVariant) episode = only_child(client_call(client, "ListEpisodes", NULL));
+
+        assert_episode(episode, shape);
+}
+
+static void run_course(BusFixture *fixture, bool dry_run) {
+        _cleanup_client_ Client *client =
+                        start(fixture, dry_run ? FAST_SETTINGS "DryRun=yes\n" : FAST_SETTINGS);
+        const char *dry_run_text = dry_run ? "true" : "false";
+        guint64 before_usec = now_usec(), running_usec, oldest_usec, id;
+        EpisodeShape shape = {
+                .outcome = "ongoing",
+                .added_usec = before_usec,
+                .sync_result = dry_run ? "" : "ok",
+                .dry_run = dry_run,
+        };
+        g_autoptr(GVariant) worker = NULL, details = NULL, sync_details = NULL, finished = NULL,
+                            status = NULL;
+        g_autofree char *found = NULL, *expected = NULL, *states = NULL;
+        GVariant *signal;
+
+        /* A dry run goes its way with a helper that cannot sync. */
+        if (dry_run)
+                fixture_signal_helper(fixture, HELPER_SYNC, SIGSTOP);
+
+        fixture_add_worker(fixture);
+        client_wait_property(client, "State", "'busy'");
+        assert_property(client, "WorkerCount", "uint32 1");
+        worker = only_child(client_call(client, "ListWorkers", NULL));
+        running_usec = assert_worker(worker, "'" WORKER_NAME "'");
+        oldest_usec = get_uint64(client, "OldestWorkerUSec");
+        g_assert_cmpuint(oldest_usec, >=, running_usec);
+        g_assert_cmpuint(oldest_usec, <=, now_usec() - before_usec);
+
+        signal = client_wait_signal(client, "EpisodeStarted");
+        g_variant_get(signal, "(t@a{sv})", &id, &details);
+        g_assert_cmpuint(id, ==, 1);
+        shape.start_usec = lookup_uint64(details, "StartUSec");
+        g_assert_cmpuint(shape.start_usec, >=, before_usec + USEC_PER_SEC);
+        g_assert_cmpuint(shape.start_usec, <=, now_usec());
+        oldest_usec = lookup_uint64(details, "OldestWorkerUSec");
+        g_assert_cmpuint(oldest_usec, >=, USEC_PER_SEC);
+        g_assert_cmpuint(oldest_usec, <=, shape.start_usec - before_usec);
+        found = dictionary_text(details);
+        expected = g_strdup_printf(
+                        "DryRun: %s, Name: '%s', OldestWorkerUSec: uint64 %" G_GUINT64_FORMAT
+                        ", Rule: 'worker', StartUSec: uint64 %" G_GUINT64_FORMAT ", WorkerCount: uint32 1",
+                        dry_run_text, WORKER_NAME, oldest_usec, shape.start_usec);
+        g_assert_cmpstr(found, ==, expected);
+
+        signal = client_wait_signal(client, "SyncStarted");
+        g_variant_get_child(signal, 2, "@a{sv}", &sync_details);
+        shape.sync_start_usec = lookup_uint64(sync_details, "StartUSec");
+        oldest_usec = lookup_uint64(sync_details, "OldestWorkerUSec");
+        g_assert_cmpuint(shape.sync_start_usec, >=, shape.start_usec);
+        g_assert_cmpuint(oldest_usec, >=, USEC_PER_SEC);
+        g_assert_cmpuint(oldest_usec, <=, shape.sync_start_usec - before_usec);
+        assert_signal(signal, 1, 1,
+                      "DryRun: %s, Forced: false, OldestWorkerUSec: uint64 %" G_GUINT64_FORMAT
+                      ", Rule: 'worker', StartUSec: uint64 %" G_GUINT64_FORMAT ", WorkerCount: uint32 1",
+                      dry_run_text, oldest_usec, shape.sync_start_usec);
+
+        signal = client_wait_signal(client, "SyncFinished");
+        g_variant_get_child(signal, 2, "@a{sv}", &finished);
+        shape.sync_duration_usec = lookup_uint64(finished, "DurationUSec");
+        g_assert_cmpuint(shape.sync_duration_usec, <=, now_usec() - shape.sync_start_usec);
+        assert_signal(signal, 1, 1,
+                      "DryRun: %s, DurationUSec: uint64 %" G_GUINT64_FORMAT
+                      ", Forced: false, Result: '%s', StartUSec: uint64 %" G_GUINT64_FORMAT,
+                      dry_run_text, shape.sync_duration_usec, shape.sync_result, shape.sync_start_usec);
+
+        client_wait_property(client, "State", "'recovery'");
+        assert_listed_episode(client, &shape);
+        status = client_get(client, "StatusText");
+        g_assert_true(g_str_has_prefix(g_variant_get_string(status, NULL), "dry run: ") == dry_run);
+
+        fixture_remove_worker(fixture);
+        signal = client_wait_signal(client, "EpisodeEnded");
+        g_clear_pointer(&details, g_variant_unref);
+        g_variant_get(signal, "(t@a{sv})", &id, &details);
+        g_assert_cmpuint(id, ==, 1);
+        shape.outcome = dry_run ? "cleared" : "recovered";
+        shape.end_usec = lookup_uint64(details, "EndUSec");
+        g_assert_cmpuint(shape.end_usec, >=, shape.start_usec);
+        g_assert_cmpuint(shape.end_usec, <=, now_usec());
+        assert_episode(details, &shape);
+        assert_listed_episode(client, &shape);
+
+        client_wait_property(client, "State", "'idle'");
+        assert_property(client, "WorkerCount", "uint32 0");
+        assert_property(client, "OldestWorkerUSec", "uint64 0");
+        assert_variant(client_call(client, "ListWorkers", NULL), "(@aa{sv} [],)");
+        states = client_history(client, "State");
+        g_assert_cmpstr(states, ==, "busy syncing recovery idle");
+
+        /* A dry run's sync was none. */
+        assert_property(client, "SyncCount", dry_run ? "uint64 0" : "uint64 1");
+        assert_property(client, "LastSyncResult", dry_run ? "''" : "'ok'");
+        g_assert_cmpuint(get_uint64(client, "LastSyncUSec"), ==, dry_run ? 0 : shape.sync_start_usec);
+        g_assert_cmpuint(get_uint64(client, "LastSyncDurationUSec"), ==, shape.sync_duration_usec);
+}
+
+static void test_course(BusFixture *fixture, gconstpointer data) {
+        run_course(fixture, /* dry_run= */ false);
+}
+
+static void test_course_dry_run(BusFixture *fixture, gconstpointer data) {
+        run_course(fixture, /* dry_run= */ true);
+}
+
+/* A name that is no text must not end the connection, as D-Bus has it for whoever sends such. */
+static void test_hostile_name(BusFixture *fixture, gconstpointer data) {
+        static const char name[] = "kworker/0:1+inode_switch_wbs\xff\xc3(\x1b[31m\n)";
+        _cleanup_client_ Client *client = start(fixture, FAST_SETTINGS "DryRun=yes\n");
+        g_autofree char *owner = client_wait_owner(client, BUS_NAME), *owner_after = NULL;
+        g_autoptr(GVariant) worker = NULL, details = NULL, workers = NULL, noted = NULL;
+        const char *shown = NULL, *in_signal = NULL, *in_episode = NULL;
+        GVariant *signal;
+
+        fixture_add_worker(fixture);
+        fake_proc_add(&fixture->proc, WORKER_PID, name, FLAGS_WORKER, WORKER_START_TIME);
+        signal = client_wait_signal(client, "EpisodeStarted");
+        g_variant_get_child(signal, 1, "@a{sv}", &details);
+        g_assert_true(g_variant_lookup(details, "Name", "&s", &in_signal));
+        g_assert_cmpstr(in_signal, ==, "kworker/0:1+inode_switch_wbs\\xff\\xc3(\\x1b[31m\\x0a)");
+
+        worker = only_child(client_call(client, "ListWorkers", NULL));
+        g_assert_true(g_variant_lookup(worker, "Name", "&s", &shown));
+        g_assert_cmpstr(shown, ==, in_signal);
+
+        fixture_remove_worker(fixture);
+        signal = client_wait_signal(client, "EpisodeEnded");
+        g_clear_pointer(&details, g_variant_unref);
+        g_variant_get_child(signal, 1, "@a{sv}", &details);
+        workers = g_variant_lookup_value(details, "Workers", NULL);
+        noted = g_variant_get_child_value(workers, 0);
+        g_assert_true(g_variant_lookup(noted, "Name", "&s", &in_episode));
+        g_assert_cmpstr(in_episode, ==, in_signal);
+
+        owner_after = client_wait_owner(client, BUS_NAME);
+        g_assert_cmpstr(owner, ==, owner_after);
+}
+
+/* A proc root without any kernel thread: told, not taken for peace. */
+static void test_no_kernel_thread(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = NULL;
+        g_autoptr(GVariant) status = NULL, better = NULL;
+
+        fake_proc_remove(&fixture->proc, "2/stat");
+        client = start(fixture, FAST_SETTINGS);
+        fixture_wait_log(fixture, "no kernel thread at all: the proc root is not a proc filesystem");
+        status = client_get(client, "StatusText");
+        g_assert_true(g_str_has_prefix(
+                        g_variant_get_string(status, NULL),
+                        "sees no kernel thread at all: the proc root is not a proc filesystem"));
+
+        /* The daemon goes on looking. */
+        fixture_add_worker(fixture);
+        client_wait_property(client, "State", "'busy'");
+        better = client_get(client, "StatusText");
+        g_assert_true(g_str_has_prefix(g_variant_get_string(better, NULL), "1 matching worker runs"));
+        fixture_wait_notify(fixture, "STATUS=1 matching worker runs");
+}
+
+/* ---- the connection ---- */
+
+static void test_bus_comes_later(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = NULL;
+
+        fixture_write_config(fixture, FAST_SETTINGS);
+        fixture_start_daemon(fixture, NULL);
+        fixture_wait_log(fixture, "going on without the bus");
+
+        /* It does its work meanwhile. */
+        fixture_add_worker(fixture);
+        fixture_wait_notify(fixture, "STATUS=synced");
+
+        fixture_start_bus(fixture);
+        client = client_new(fixture, UID_NOBODY);
+        g_free(client_wait_owner(client, BUS_NAME));
+        assert_property(client, "SyncCount", "uint64 1");
+}
+
+static void test_bus_is_lost(BusFixture *fixture, gconstpointer data) {
+        Client *client = start(fixture, FAST_SETTINGS);
+
+        (void) client_call(client, "ForceSync", NULL);
+        (void) client_call(client, "Pause", NULL);
+        (void) client_call(
+                        client, "SetProperties", set_properties_arguments(true, "{'CrowdSize': <uint32 9>}"));
+
+        /* With calls open: for a sync, and for the disk. */
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGSTOP);
+        fixture_signal_helper(fixture, HELPER_STORAGE, SIGSTOP);
+        (void) client_send_method(client, "ForceSync", NULL);
+        (void) client_send_method(
+                        client, "SetProperties",
+                        set_properties_arguments(false, "{'SyncTimeoutUSec': <uint64 9000000>}"));
+        client_settle(client);
+        assert_property(client, "State", "'syncing'");
+        client = client_free(client);
+
+        fixture_stop_bus(fixture);
+        fixture_wait_log(fixture, "The bus was lost");
+        fixture_signal_helper(fixture, HELPER_STORAGE, SIGCONT);
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGCONT);
+        fixture_wait_notify(fixture, "STATUS=paused");
+
+        fixture_start_bus(fixture);
+        _cleanup_client_ Client *later = client_new(fixture, UID_ROOT);
+        g_free(client_wait_owner(later, BUS_NAME));
+        assert_property(later, "State", "'paused'");
+        assert_property(later, "PausedUntilUSec", "uint64 18446744073709551615");
+        assert_property(later, "SyncCount", "uint64 2");
+        assert_property(later, "CrowdSize", "uint32 9");
+        (void) client_call(later, "Resume", NULL);
+        (void) client_call(later, "ForceSync", NULL);
+        assert_property(later, "SyncCount", "uint64 3");
+}
+
+/* Lost again and again. */
+static void test_bus_is_lost_often(BusFixture *fixture, gconstpointer data) {
+        client_free(start(fixture, ""));
+
+        for (unsigned i = 0; i < 5; i++) {
+                _cleanup_client_ Client *client = NULL;
+
+                fixture_stop_bus(fixture);
+                fixture_start_bus(fixture);
+                client = client_new(fixture, UID_ROOT);
+                g_free(client_wait_owner(client, BUS_NAME));
+                assert_property(client, "State", "'idle'");
+        }
+}
+
+/* A bus that takes nothing holds nobody up. */
+static void test_bus_hangs(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, FAST_SETTINGS);
+
+        fixture_hold_bus(fixture, true);
+        fixture_add_worker(fixture);
+        fixture_wait_notify(fixture, "STATUS=synced");
+        fixture_remove_worker(fixture);
+        fixture_wait_notify(fixture, "STATUS=no matching worker runs");
+        fixture_hold_bus(fixture, false);
+
+        (void) client_wait_signal(client, "EpisodeStarted");
+        (void) client_wait_signal(client, "SyncStarted");
+        (void) client_wait_signal(client, "SyncFinished");
+        (void) client_wait_signal(client, "EpisodeEnded");
+        assert_property(client, "State", "'idle'");
+}
+
+static unsigned count_queued(Client *client, const char *name) {
+        GVariant *content = reply_content(
+                        client_ask(client, DBUS_NAME, DBUS_PATH, DBUS_NAME, "ListQueuedOwners",
+                                   g_variant_new("(s)", name)));
+        g_autoptr(GVariant) owners = g_variant_get_child_value(content, 0);
+
+        return (unsigned) g_variant_n_children(owners);
+}
+
+static void test_name_is_taken(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *other = NULL;
+        g_autofree char *owner = NULL;
+
+        fixture_start_bus(fixture);
+        other = client_new(fixture, UID_ROOT);
+        client_own_name(other, BUS_NAME);
+        fixture_start_daemon(fixture, NULL);
+        fixture_wait_log(fixture, "Another process owns the name");
+        g_assert_cmpuint(count_queued(other, BUS_NAME), ==, 2);
+
+        client_release_name(other, BUS_NAME);
+        owner = client_wait_owner(other, BUS_NAME);
+        g_assert_cmpint(client_pid_of(other, owner), ==, fixture->daemon.pid);
+        assert_property(other, "State", "'idle'");
+}
+
+static void test_name_is_refused(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = NULL;
+
+        fixture_start_bus_without_policy(fixture);
+        fixture_start_daemon(fixture, NULL);
+        fixture_wait_log(fixture, "refuses the name " BUS_NAME);
+
+        fixture_stop_bus(fixture);
+        fixture_start_bus(fixture);
+        client = client_new(fixture, UID_ROOT);
+        g_free(client_wait_owner(client, BUS_NAME));
+        assert_property(client, "State", "'idle'");
+}
+
+/* No one else may take the daemon's name. */
+static void test_name_is_guarded(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = NULL;
+
+        fixture_start_bus(fixture);
+        client = client_new(fixture, UID_NOBODY);
+        assert_reply_error(
+                        client_ask(client, DBUS_NAME, DBUS_PATH, DBUS_NAME, "RequestName",
+                                   g_variant_new("(su)", BUS_NAME, 0)),
+                        ERROR_ACCESS_DENIED, BUS_NAME);
+}
+
+static void test_no_bus(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = NULL;
+        g_autoptr(GVariantIter) names = NULL;
+        GVariant *content;
+        const char *name;
+
+        fixture_start_bus(fixture);
+        fixture_start_daemon(fixture, "--no-bus", NULL);
+
+        /* Its loop has gone round. */
+        fixture_reload_daemon(fixture);
+
+        client = client_new(fixture, UID_ROOT);
+        content = reply_content(client_ask(client, DBUS_NAME, DBUS_PATH, DBUS_NAME, "ListNames", NULL));
+        g_variant_get(content, "(as)", &names);
+        while (g_variant_iter_next(names, "&s", &name))
+                if (!streq(name, DBUS_NAME))
+                        g_assert_cmpint(client_pid_of(client, name), !=, fixture->daemon.pid);
+}
+
+static void test_ends_with_open_calls(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, "");
+        guint32 sync, store;
+
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGSTOP);
+        fixture_signal_helper(fixture, HELPER_STORAGE, SIGSTOP);
+        sync = client_send_method(client, "ForceSync", NULL);
+        store = client_send_method(
+                        client, "SetProperties",
+                        set_properties_arguments(false, "{'CrowdSize': <uint32 5>}"));
+        client_settle(client);
+        assert_property(client, "State", "'syncing'");
+        assert_property(client, "CrowdSize", "uint32 4");
+
+        fixture_stop_daemon(fixture);
+        assert_reply_error(client_wait_reply(client, sync), "org.freedesktop.DBus.Error.NoReply", "");
+        assert_reply_error(client_wait_reply(client, store), "org.freedesktop.DBus.Error.NoReply", "");
+}
+
+/* As in the network namespace where the kernel tells of births: it needs to be the first of all. */
+static void test_event_source(BusFixture *fixture, gconstpointer data) {
+        g_autofree char *pid_namespace = g_file_read_link("/proc/self/ns/pid", NULL);
+        g_autofree char *user_namespace = g_file_read_link("/proc/self/ns/user", NULL);
+        _cleanup_client_ Client *client = NULL;
+        g_autoptr(GVariant) text = NULL;
+
+        if (!streq(pid_namespace, "pid:[4026531836]") || !streq(user_namespace, "user:[4026531837]")) {
+                g_test_skip("needs the host's namespaces: in a container no births are told");
+                return;
+        }
+
+        fixture->netlink = true;
+        client = start(fixture, "");
+        client_wait_property(client, "EventSource", "'netlink'");
+        text = client_get(client, "StatusText");
+        assert_variant(text, "'no matching worker runs'");
+}
+
+/* ---- how much it logs ---- */
+
+static GDBusMessage *ask_log_set(Client *client, const char *property, GVariant *value) {
+        return client_ask(
+                        client, BUS_NAME, LOG_CONTROL_PATH, PROPERTIES_INTERFACE, "Set",
+                        g_variant_new("(ssv)", LOG_CONTROL_INTERFACE, property, value));
+}
+
+static void assert_log_property(Client *client, const char *property, const char *text) {
+        guint32 serial =
+                        client_send(client, BUS_NAME, LOG_CONTROL_PATH, PROPERTIES_INTERFACE, "Get",
+                                    g_variant_new("(ss)", LOG_CONTROL_INTERFACE, property));
+
+        assert_variant(reply_content(client_wait_reply(client, serial)), text);
+}
+
+static void test_log_control(BusFixture *fixture, gconstpointer data) {
+        static const char *const levels[] = {
+                "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
+        };
+        _cleanup_client_ Client *root = start(fixture, "");
+        _cleanup_client_ Client *nobody = client_new(fixture, UID_NOBODY);
+
+        assert_log_property(nobody, "LogLevel", "(<'notice'>,)");
+        assert_log_property(nobody, "LogTarget", "(<'console'>,)");
+        assert_log_property(nobody, "SyslogIdentifier", "(<'wbwatchd'>,)");
+
+        for (size_t i = 0; i < ELEMENTSOF(levels); i++) {
+                g_autofree char *text = g_strdup_printf("(<'%s'>,)", levels[i]);
+
+                (void) reply_content(ask_log_set(root, "LogLevel", g_variant_new_string(levels[i])));
+                assert_log_property(nobody, "LogLevel", text);
+        }
+
+        /* It takes effect: this is logged at debug level. */
+        (void) client_call(root, "Pause", NULL);
+        fixture_wait_log(fixture, "State: paused");
+
+        assert_reply_error(
+                        ask_log_set(root, "LogLevel", g_variant_new_string("loud")), ERROR_INVALID_ARGS,
+                        "loud is none of emerg");
+        assert_reply_error(
+                        ask_log_set(root, "LogTarget", g_variant_new_string("printer")), ERROR_INVALID_ARGS,
+                        "printer is none of console");
+        assert_reply_error(
+                        ask_log_set(root, "LogLevel", g_variant_new_uint32(7)), ERROR_INVALID_ARGS,
+                        "is not of the type s");
+        (void) reply_content(ask_log_set(root, "LogTarget", g_variant_new_string("console")));
+        assert_reply_error(
+                        ask_log_set(root, "SyslogIdentifier", g_variant_new_string("me")), ERROR_READ_ONLY,
+                        "");
+
+        assert_reply_error(
+                        ask_log_set(nobody, "LogLevel", g_variant_new_string("err")), ERROR_ACCESS_DENIED,
+                        "Rejected send message");
+        assert_log_property(nobody, "LogLevel", "(<'debug'>,)");
+}
+
+int main(int argc, char *argv[]) {
+        if (!fixture_isolate())
+                return EXIT_SUCCESS;
+        g_test_init(&argc, &argv, NULL);
+
+        FIXTURE_TEST("/bus/interface/described", test_described);
+        g_test_add_func("/bus/interface/documented", test_documented);
+        FIXTURE_TEST("/bus/interface/readable", test_readable);
+        FIXTURE_TEST("/bus/interface/unknown", test_unknown);
+        FIXTURE_TEST("/bus/interface/event-source", test_event_source);
+        FIXTURE_TEST("/bus/settings/bounds", test_bounds);
+        FIXTURE_TEST("/bus/settings/types", test_types);
+        FIXTURE_TEST("/bus/settings/one-signal", test_one_signal);
+        FIXTURE_TEST("/bus/settings/all-or-nothing", test_all_or_nothing);
+        FIXTURE_TEST("/bus/settings/lasting", test_lasting);
+        FIXTURE_TEST("/bus/settings/reload", test_reload);
+        FIXTURE_TEST("/bus/settings/store-fails", test_store_fails);
+        FIXTURE_TEST("/bus/settings/store-hangs", test_store_hangs);
+        FIXTURE_TEST("/bus/settings/store-dies", test_store_dies);
+        FIXTURE_TEST("/bus/pause", test_pause);
+        FIXTURE_TEST("/bus/pause/for", test_pause_for);
+        FIXTURE_TEST("/bus/pause/episode", test_paused_episode);
+        FIXTURE_TEST("/bus/force-sync", test_force_sync);
+        FIXTURE_TEST("/bus/force-sync/dry-run", test_force_sync_dry_run);
+        FIXTURE_TEST("/bus/force-sync/shared", test_force_sync_shared);
+        FIXTURE_TEST("/bus/force-sync/stalls", test_force_sync_stalls);
+        FIXTURE_TEST("/bus/force-sync/fails", test_force_sync_fails);
+        FIXTURE_TEST("/bus/force-sync/limit", test_force_sync_limit);
+        FIXTURE_TEST("/bus/course", test_course);
+        FIXTURE_TEST("/bus/course/dry-run", test_course_dry_run);
+        FIXTURE_TEST("/bus/course/hostile-name", test_hostile_name);
+        FIXTURE_TEST("/bus/course/no-kernel-thread", test_no_kernel_thread);
+        FIXTURE_TEST("/bus/connection/bus-comes-later", test_bus_comes_later);
+        FIXTURE_TEST("/bus/connection/bus-is-lost", test_bus_is_lost);
+        FIXTURE_TEST("/bus/connection/bus-is-lost-often", test_bus_is_lost_often);
+        FIXTURE_TEST("/bus/connection/bus-hangs", test_bus_hangs);
+        FIXTURE_TEST("/bus/connection/name-is-taken", test_name_is_taken);
+        FIXTURE_TEST("/bus/connection/name-is-refused", test_name_is_refused);
+        FIXTURE_TEST("/bus/connection/name-is-guarded", test_name_is_guarded);
+        FIXTURE_TEST("/bus/connection/no-bus", test_no_bus);
+        FIXTURE_TEST("/bus/connection/ends-with-open-calls", test_ends_with_open_calls);
+        FIXTURE_TEST("/bus/log-control", test_log_control);
+
+        return g_test_run();
+}
