@@ -26,12 +26,19 @@
 
 struct Authority {
         sd_bus *connection;
-        GList *questions;
+        GList *questions; /* the newest first */
         unsigned n_questions;
+        GHashTable *callers; /* by their unique name: those who have open questions */
 };
+
+typedef struct Caller {
+        char *name;
+        unsigned n_questions;
+} Caller;
 
 typedef struct Question {
         Authority *authority;
+        Caller *caller;
         sd_bus_message *call;
         sd_bus_slot *slot; /* of the answer that is waited for */
         const char *action;
@@ -45,6 +52,8 @@ static Question *question_free(Question *question) {
 
         authority->questions = g_list_remove(authority->questions, question);
         authority->n_questions--;
+        if (--question->caller->n_questions == 0)
+                (void) g_hash_table_remove(authority->callers, question->caller->name);
 
         sd_bus_slot_unref(question->slot);
         sd_bus_message_unref(question->call);
@@ -52,6 +61,13 @@ static Question *question_free(Question *question) {
         return NULL;
 }
 DEFINE_TRIVIAL_CLEANUP(Question *, question_free);
+
+static void caller_free(void *userdata) {
+        Caller *caller = userdata;
+
+        g_free(caller->name);
+        g_free(caller);
+}
 
 int authority_new(sd_bus *connection, Authority **ret) {
         Authority *authority;
@@ -61,6 +77,7 @@ int authority_new(sd_bus *connection, Authority **ret) {
                 return -ENOMEM;
 
         authority->connection = connection;
+        authority->callers = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, caller_free);
         *ret = authority;
         return 0;
 }
@@ -71,6 +88,7 @@ Authority *authority_free(Authority *authority) {
 
         while (authority->questions)
                 question_free(authority->questions->data);
+        g_hash_table_unref(authority->callers);
         g_free(authority);
         return NULL;
 }
@@ -134,6 +152,9 @@ static int on_polkit_answer(sd_bus_message *answer, void *userdata, sd_bus_error
                 return question_refuse(
                                 question, SD_BUS_ERROR_ACCESS_DENIED,
                                 "Only root may do this now: polkit does not answer");
+        if (error && sd_bus_error_has_name(error, SD_BUS_ERROR_LIMITS_EXCEEDED))
+                return question_refuse(
+                                question, SD_BUS_ERROR_LIMITS_EXCEEDED, "Too many calls wait for polkit");
         if (error)
                 return question_refuse(question, SD_BUS_ERROR_ACCESS_DENIED, error->message ?: error->name);
 
@@ -149,7 +170,11 @@ static int on_polkit_answer(sd_bus_message *answer, void *userdata, sd_bus_error
         if (!authorized && challenge)
                 return question_refuse(
                                 question, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
-                                "Interactive authentication is needed, and the call does not allow it");
+                                sd_bus_message_get_allow_interactive_authorization(question->call) > 0
+                                                ? "Interactive authentication is needed, and no agent is "
+                                                  "there to ask (pkttyagent is one)"
+                                                : "Interactive authentication is needed, and the call does "
+                                                  "not allow it");
         if (!authorized)
                 return question_refuse(question, SD_BUS_ERROR_ACCESS_DENIED, "polkit does not allow this");
 
@@ -225,14 +250,46 @@ static int on_user(sd_bus_message *answer, void *userdata, sd_bus_error *ret_err
         return 1;
 }
 
-static unsigned authority_count_of_sender(const Authority *authority, const char *sender) {
-        unsigned n = 0;
+/* Refuses the newest question of the caller that has the most, for the sake of one that has n, so that nobody
+ * keeps others out by taking all there is. False when no one has more than this one will. */
+static bool authority_make_room(Authority *authority, unsigned n) {
+        Caller *caller, *greediest = NULL;
+        GHashTableIter callers;
 
-        for (const GList *i = authority->questions; i; i = i->next)
-                if (streq(sd_bus_message_get_sender(((const Question *) i->data)->call), sender))
-                        n++;
+        g_hash_table_iter_init(&callers, authority->callers);
+        while (g_hash_table_iter_next(&callers, NULL, (void **) &caller))
+                if (!greediest || caller->n_questions > greediest->n_questions)
+                        greediest = caller;
+        if (!greediest || greediest->n_questions <= n + 1)
+                return false;
 
-        return n;
+        for (GList *i = authority->questions; i; i = i->next) {
+                Question *question = i->data;
+
+                if (question->caller == greediest) {
+                        (void) question_refuse(
+                                        question, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                        "Too many calls wait for authorization, and this caller has the "
+                                        "most");
+                        return true;
+                }
+        }
+
+        return false;
+}
+
+/* The record of a caller, made where there is none. */
+static Caller *authority_get_caller(Authority *authority, const char *name) {
+        Caller *caller;
+
+        caller = g_hash_table_lookup(authority->callers, name);
+        if (caller)
+                return caller;
+
+        caller = g_new0(Caller, 1);
+        caller->name = g_strdup(name);
+        (void) g_hash_table_insert(authority->callers, caller->name, caller);
+        return caller;
 }
 
 int authority_check(
@@ -242,12 +299,14 @@ int authority_check(
                 authority_granted_t granted,
                 void *userdata) {
 
+        const char *sender = sd_bus_message_get_sender(call);
+        const Caller *caller = g_hash_table_lookup(authority->callers, sender);
+        unsigned n = caller ? caller->n_questions : 0;
         Question *question;
         int r;
 
-        if (authority->n_questions >= AUTHORITY_OPEN_MAX ||
-            authority_count_of_sender(authority, sd_bus_message_get_sender(call)) >=
-                            AUTHORITY_OPEN_PER_SENDER_MAX)
+        if (n >= AUTHORITY_OPEN_PER_SENDER_MAX ||
+            (authority->n_questions >= AUTHORITY_OPEN_MAX && !authority_make_room(authority, n)))
                 return sd_bus_reply_method_errorf(
                                 call, SD_BUS_ERROR_LIMITS_EXCEEDED,
                                 "Too many calls wait for authorization: at most %u of one caller, %u of all",
@@ -259,6 +318,7 @@ int authority_check(
 
         *question = (Question){
                 .authority = authority,
+                .caller = authority_get_caller(authority, sender),
                 .call = sd_bus_message_ref(call),
                 .action = action,
                 .granted = granted,
@@ -267,11 +327,12 @@ int authority_check(
         };
         authority->questions = g_list_prepend(authority->questions, question);
         authority->n_questions++;
+        question->caller->n_questions++;
 
         r = sd_bus_call_method_async(
                         authority->connection, &question->slot, "org.freedesktop.DBus",
                         "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionUnixUser", on_user,
-                        question, "s", sd_bus_message_get_sender(call));
+                        question, "s", sender);
         if (r < 0) {
                 question_free(question);
                 return r;

@@ -12,6 +12,7 @@
 
 #include <glib.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <systemd/sd-bus.h>
 
 #include "authority.h"
@@ -39,6 +40,28 @@
 #define WAITERS_MAX 512
 #define WAITERS_PER_SENDER_MAX 128
 
+/* Messages that wait until the bus takes them. While more than the first wait none is read, so that callers
+ * who ask faster than the bus takes the answers do not fill our memory; what is told comes on top. With more
+ * than the second the bus takes nothing any more. */
+#define QUEUED_READING_MAX 64
+#define QUEUED_MAX 1024
+
+/* A bus that takes nothing for so long while calls come in is as good as lost: a broker stops to read from a
+ * connection whose messages others leave unread. */
+#define TAKES_NOTHING_USEC (5 * USEC_PER_SEC)
+
+/* Calls for a list that wait for their turn: of all, and of one connection. A user has 256 connections at
+ * most, which take half. */
+#define LIST_CALLS_MAX 2048
+#define LIST_CALLS_PER_SENDER_MAX 4
+
+/* Lists cost by far the most of all that everybody may ask for, and we go before everybody else on the CPU:
+ * after each one as long a rest as it took, times this. */
+#define LIST_REST_FACTOR 3
+
+/* Of a name in a call; one on the bus has 255 bytes at most. */
+#define NAME_MAX_BYTES 255
+
 /* Looks, deadlines and the sync's end go first, however many messages wait. */
 #define BUS_EVENT_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
@@ -56,6 +79,14 @@ struct Bus {
         unsigned n_waiters;
 
         sd_bus_message *store_call; /* the SetProperties call whose settings are being stored */
+
+        /* Only while nothing is read: the bus takes messages again, or does not for too long. */
+        sd_event_source *writable;
+        sd_event_source *takes_nothing;
+
+        GQueue list_calls;
+        sd_event_source *list_timer; /* on while a list may be made next */
+        uint64_t list_usec;          /* not before this time */
 };
 
 typedef struct Waiter {
@@ -312,10 +343,7 @@ static int compare_running(const void *a, const void *b) {
         return (*one)->worker.pid < (*other)->worker.pid ? -1 : 1;
 }
 
-static int on_list_workers(sd_bus_message *call, void *userdata, sd_bus_error *ret_error) {
-        const Bus *bus = userdata;
-        const Engine *engine = manager_engine(bus->manager);
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+static int append_workers(sd_bus_message *m, const Engine *engine) {
         _cleanup_free_ const RunningWorker **sorted = NULL;
         const RunningWorker *workers;
         size_t n;
@@ -329,46 +357,146 @@ static int on_list_workers(sd_bus_message *call, void *userdata, sd_bus_error *r
                 sorted[i] = &workers[i];
         qsort(sorted, n, sizeof(*sorted), compare_running);
 
-        r = sd_bus_message_new_method_return(call, &reply);
+        r = sd_bus_message_open_container(m, 'a', "a{sv}");
+        for (size_t i = 0; r >= 0 && i < n; i++) {
+                const Worker *worker = &sorted[i]->worker;
+
+                r = append_worker(m, worker, engine_running_usec(engine, sorted[i]), worker->cpu_usec);
+        }
         if (r < 0)
                 return r;
-        r = sd_bus_message_open_container(reply, 'a', "a{sv}");
-        for (size_t i = 0; r >= 0 && i < n; i++)
-                r = append_worker(
-                                reply, &sorted[i]->worker, engine_running_usec(engine, sorted[i]),
-                                sorted[i]->worker.cpu_usec);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
+
+        return sd_bus_message_close_container(m);
+}
+
+static int append_episodes(sd_bus_message *m, const Engine *engine) {
+        const Episode *ongoing = engine_episode(engine);
+        size_t n = engine_n_episodes(engine);
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "a{sv}");
+
+        /* With the ongoing one they are the newest 64, too. */
+        for (size_t i = ongoing && n == ENGINE_EPISODES_MAX ? 1 : 0; r >= 0 && i < n; i++)
+                r = append_episode(m, engine_ended_episode(engine, i));
+        if (r >= 0 && ongoing)
+                r = append_episode(m, ongoing);
+        if (r < 0)
+                return r;
+
+        return sd_bus_message_close_container(m);
+}
+
+/* Lists are made one after the other, with rests, and apart from all other calls, which they do not hold up.
+ */
+
+typedef int (*append_list_t)(sd_bus_message *m, const Engine *engine);
+
+typedef struct ListCall {
+        sd_bus_message *call;
+        append_list_t append;
+} ListCall;
+
+static void list_call_free(void *userdata) {
+        ListCall *list_call = userdata;
+
+        sd_bus_message_unref(list_call->call);
+        g_free(list_call);
+}
+DEFINE_TRIVIAL_CLEANUP(ListCall *, list_call_free);
+
+static int list_call_answer(const ListCall *list_call, const Engine *engine) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(list_call->call, &reply);
+        if (r < 0)
+                return r;
+        r = list_call->append(reply, engine);
         if (r < 0)
                 return r;
 
         return sd_bus_send(NULL, reply, NULL);
 }
 
-static int on_list_episodes(sd_bus_message *call, void *userdata, sd_bus_error *ret_error) {
-        const Bus *bus = userdata;
-        const Engine *engine = manager_engine(bus->manager);
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        const Episode *ongoing = engine_episode(engine);
-        size_t n = engine_n_episodes(engine);
+/* Lets the next list be made when its time has come. */
+static void bus_arm_list_timer(Bus *bus) {
         int r;
 
-        r = sd_bus_message_new_method_return(call, &reply);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(reply, 'a', "a{sv}");
+        if (g_queue_is_empty(&bus->list_calls))
+                return;
 
-        /* With the ongoing one they are the newest 64, too. */
-        for (size_t i = ongoing && n == ENGINE_EPISODES_MAX ? 1 : 0; r >= 0 && i < n; i++)
-                r = append_episode(reply, engine_ended_episode(engine, i));
-        if (r >= 0 && ongoing)
-                r = append_episode(reply, ongoing);
+        r = sd_event_source_set_time(bus->list_timer, bus->list_usec);
         if (r >= 0)
-                r = sd_bus_message_close_container(reply);
+                r = sd_event_source_set_enabled(bus->list_timer, SD_EVENT_ONESHOT);
         if (r < 0)
-                return r;
+                log_error("Can't set the timer for lists: %s", g_strerror(-r));
+}
 
-        return sd_bus_send(NULL, reply, NULL);
+static int on_list_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Bus *bus = userdata;
+        _cleanup_(list_call_freep) ListCall *list_call = NULL;
+        uint64_t start_usec;
+        int r;
+
+        /* Not while the bus takes nothing: a list is large. */
+        if (bus->writable)
+                return 0;
+
+        list_call = g_queue_pop_head(&bus->list_calls);
+        if (!list_call)
+                return 0;
+
+        start_usec = usec_now(CLOCK_MONOTONIC);
+        r = list_call_answer(list_call, manager_engine(bus->manager));
+        if (r < 0)
+                (void) sd_bus_reply_method_errno(list_call->call, r, NULL);
+        bus->list_usec = start_usec + (usec_now(CLOCK_MONOTONIC) - start_usec) * (1 + LIST_REST_FACTOR);
+
+        bus_arm_list_timer(bus);
+        return 0;
+}
+
+static unsigned bus_count_list_calls_of(const Bus *bus, const char *sender) {
+        unsigned n = 0;
+
+        for (const GList *i = bus->list_calls.head; i; i = i->next)
+                if (streq(sd_bus_message_get_sender(((const ListCall *) i->data)->call), sender))
+                        n++;
+
+        return n;
+}
+
+/* Puts a call for a list in line. */
+static int bus_queue_list(Bus *bus, sd_bus_message *call, append_list_t append) {
+        ListCall *list_call;
+
+        if (sd_bus_message_get_expect_reply(call) == 0)
+                return 1;
+
+        if (bus->list_calls.length >= LIST_CALLS_MAX ||
+            bus_count_list_calls_of(bus, sd_bus_message_get_sender(call)) >= LIST_CALLS_PER_SENDER_MAX)
+                return sd_bus_reply_method_errorf(
+                                call, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                "Too many calls wait for a list: at most %u of one caller, %u of all",
+                                (unsigned) LIST_CALLS_PER_SENDER_MAX, (unsigned) LIST_CALLS_MAX);
+
+        list_call = g_try_new(ListCall, 1);
+        if (!list_call)
+                return -ENOMEM;
+
+        *list_call = (ListCall){ .call = sd_bus_message_ref(call), .append = append };
+        g_queue_push_tail(&bus->list_calls, list_call);
+        bus_arm_list_timer(bus);
+        return 1;
+}
+
+static int on_list_workers(sd_bus_message *call, void *userdata, sd_bus_error *ret_error) {
+        return bus_queue_list(userdata, call, append_workers);
+}
+
+static int on_list_episodes(sd_bus_message *call, void *userdata, sd_bus_error *ret_error) {
+        return bus_queue_list(userdata, call, append_episodes);
 }
 
 /* Asking */
@@ -502,6 +630,33 @@ static void bus_reply_waiters(Bus *bus, const EngineSync *sync) {
         }
 }
 
+/* Checks the length of a name before it is told back: what names nothing of ours may be as long as a message.
+ */
+static int check_name(const char *name, sd_bus_error *ret_error) {
+        size_t size = strlen(name);
+
+        if (size > NAME_MAX_BYTES)
+                return sd_bus_error_setf(
+                                ret_error, SD_BUS_ERROR_INVALID_ARGS,
+                                "a name of %zu bytes is longer than the maximum of %d", size, NAME_MAX_BYTES);
+        return 0;
+}
+
+/* The same for those of a call to Properties, which sd-bus tells back. Any other call passes. */
+static int check_property_names(sd_bus_message *m, sd_bus_error *ret_error) {
+        const char *interface = sd_bus_message_get_interface(m), *name;
+        int r = 0;
+
+        if (!interface || !streq(interface, "org.freedesktop.DBus.Properties"))
+                return 0;
+
+        for (unsigned i = 0; r >= 0 && i < 2 && sd_bus_message_read_basic(m, 's', &name) > 0; i++)
+                r = check_name(name, ret_error);
+
+        (void) sd_bus_message_rewind(m, /* complete= */ true);
+        return r;
+}
+
 /* Opens the variant of a property that has to be of that type. Negative errno with ret_error set. */
 static int enter_value(sd_bus_message *m, const char *property, const char *type, sd_bus_error *ret_error) {
         const char *contents;
@@ -538,6 +693,9 @@ static int read_setting(
         SettingId id;
         int r;
 
+        r = check_name(property, ret_error);
+        if (r < 0)
+                return r;
         if (setting_from_property(property, &id) < 0)
                 return sd_bus_error_setf(
                                 ret_error, SD_BUS_ERROR_INVALID_ARGS, "%s: there is no such setting",
@@ -609,6 +767,12 @@ static int read_set_properties(
                                 call, property, runtime ? "bus" : "bus (lasting)", &settings, &id, ret_error);
                 if (r < 0)
                         return r;
+
+                /* So that a call that is kept until polkit has answered is never large. */
+                if (ids & (1u << id))
+                        return sd_bus_error_setf(
+                                        ret_error, SD_BUS_ERROR_INVALID_ARGS, "%s: it is given twice",
+                                        property);
                 ids |= 1u << id;
 
                 r = sd_bus_message_exit_container(call);
@@ -764,6 +928,10 @@ static int on_object(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
         SettingId id;
         int r;
 
+        r = check_property_names(m, ret_error);
+        if (r < 0)
+                return r;
+
         /* What is no setting is for the vtable to answer: unknown, or read-only. */
         if (!is_set_of(m, BUS_INTERFACE, &property) || setting_from_property(property, &id) < 0)
                 return 0;
@@ -828,6 +996,9 @@ static int read_log_set(sd_bus_message *call, int *ret_level, int *ret_target, s
         r = sd_bus_message_read(call, "s", &value);
         if (r < 0)
                 return r;
+        r = check_name(value, ret_error);
+        if (r < 0)
+                return r;
 
         if (streq(property, "LogLevel")) {
                 level = find_name(level_names, ELEMENTSOF(level_names), value);
@@ -868,6 +1039,10 @@ static int log_set_granted(sd_bus_message *call, void *userdata) {
 static int on_log_object(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         const char *property;
         int level, target, r;
+
+        r = check_property_names(m, ret_error);
+        if (r < 0)
+                return r;
 
         if (!is_set_of(m, LOG_CONTROL_INTERFACE, &property) ||
             !(streq(property, "LogLevel") || streq(property, "LogTarget")))
@@ -1048,8 +1223,49 @@ static void bus_emit_changes(Bus *bus, unsigned actions) {
                 (void) sd_bus_emit_properties_changed_strv(bus->connection, BUS_PATH, BUS_INTERFACE, names);
 }
 
-/* A signal that can't be sent is lost: the bus is gone, or takes nothing any more. Nobody can be told of
- * that. */
+/* Says once why there is no bus, and tries again later. Safe to call from the connection's own callbacks: it
+ * is let go when the time has come. */
+static void bus_retry(Bus *bus, int error, const char *what) {
+        int r;
+
+        log_at(bus->loss_logged ? LOG_DEBUG : LOG_WARNING,
+               "%s: %s; going on without the bus, and trying again", what, g_strerror(-error));
+        bus->loss_logged = true;
+
+        r = sd_event_source_set_time_relative(bus->retry, bus->retry_usec);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(bus->retry, SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_error("Can't set a timer to connect to the bus again: %s", g_strerror(-r));
+
+        bus->retry_usec = MIN(bus->retry_usec * 2, RETRY_MAX_USEC);
+}
+
+static bool bus_is_retrying(const Bus *bus) {
+        int enabled;
+
+        return sd_event_source_get_enabled(bus->retry, &enabled) > 0;
+}
+
+static uint64_t bus_count_queued(const Bus *bus) {
+        uint64_t n;
+
+        return sd_bus_get_n_queued_write(bus->connection, &n) < 0 ? 0 : n;
+}
+
+/* The bus is as good as lost. Its clients have missed changes, or will: that our name changes hands tells
+ * them to look anew. */
+static void bus_lose(Bus *bus) {
+        if (!bus_is_retrying(bus))
+                bus_retry(bus, -ETIMEDOUT, "The bus takes no messages");
+}
+
+static void bus_check_queue(Bus *bus) {
+        if (bus_count_queued(bus) > QUEUED_MAX)
+                bus_lose(bus);
+}
+
+/* A signal that can't be sent is lost: the bus is gone. Nobody can be told of that. */
 void bus_tell(Bus *bus, unsigned actions) {
         const Engine *engine = manager_engine(bus->manager);
 
@@ -1070,6 +1286,8 @@ void bus_tell(Bus *bus, unsigned actions) {
 
         if (actions & ENGINE_SYNC_ENDED)
                 bus_reply_waiters(bus, engine_last_sync(engine));
+
+        bus_check_queue(bus);
 }
 
 void bus_tell_settings(Bus *bus, unsigned ids) {
@@ -1086,6 +1304,7 @@ void bus_tell_settings(Bus *bus, unsigned ids) {
         names[n] = NULL;
 
         (void) sd_bus_emit_properties_changed_strv(bus->connection, BUS_PATH, BUS_INTERFACE, names);
+        bus_check_queue(bus);
 }
 
 void bus_tell_event_source(Bus *bus) {
@@ -1097,6 +1316,10 @@ void bus_tell_event_source(Bus *bus) {
 /* Connecting */
 
 static void bus_disconnect(Bus *bus) {
+        bus->writable = sd_event_source_disable_unref(bus->writable);
+        bus->takes_nothing = sd_event_source_disable_unref(bus->takes_nothing);
+        g_queue_clear_full(&bus->list_calls, list_call_free);
+
         bus->store_call = sd_bus_message_unref(bus->store_call);
         while (bus->waiters) {
                 waiter_free(bus->waiters->data);
@@ -1106,24 +1329,6 @@ static void bus_disconnect(Bus *bus) {
 
         bus->authority = authority_free(bus->authority);
         bus->connection = sd_bus_close_unref(bus->connection);
-}
-
-/* Says once why there is no bus, and tries again later. Safe to call from the connection's own callbacks: it
- * is let go when the time has come. */
-static void bus_retry(Bus *bus, int error, const char *what) {
-        int r;
-
-        log_at(bus->loss_logged ? LOG_DEBUG : LOG_WARNING,
-               "%s: %s; going on without the bus, and trying again", what, g_strerror(-error));
-        bus->loss_logged = true;
-
-        r = sd_event_source_set_time_relative(bus->retry, bus->retry_usec);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(bus->retry, SD_EVENT_ONESHOT);
-        if (r < 0)
-                log_error("Can't set a timer to connect to the bus again: %s", g_strerror(-r));
-
-        bus->retry_usec = MIN(bus->retry_usec * 2, RETRY_MAX_USEC);
 }
 
 static int on_name(sd_bus_message *answer, void *userdata, sd_bus_error *ret_error) {
@@ -1163,14 +1368,67 @@ static int on_name(sd_bus_message *answer, void *userdata, sd_bus_error *ret_err
 
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         Bus *bus = userdata;
-        int enabled;
 
         /* The answer to the request for the name may have told it already. */
-        if (sd_event_source_get_enabled(bus->retry, &enabled) > 0)
-                return 1;
-
-        bus_retry(bus, -ECONNRESET, "The bus was lost");
+        if (!bus_is_retrying(bus))
+                bus_retry(bus, -ECONNRESET, "The bus was lost");
         return 1;
+}
+
+static int on_writable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Bus *bus = userdata;
+        int r;
+
+        bus->writable = sd_event_source_disable_unref(bus->writable);
+        bus->takes_nothing = sd_event_source_disable_unref(bus->takes_nothing);
+
+        r = sd_bus_attach_event(bus->connection, bus->event, BUS_EVENT_PRIORITY);
+        if (r < 0) {
+                bus_retry(bus, r, "Can't go on listening to the bus");
+                return 0;
+        }
+
+        bus_arm_list_timer(bus);
+        return 0;
+}
+
+static int on_takes_nothing(sd_event_source *source, uint64_t usec, void *userdata) {
+        bus_lose(userdata);
+        return 0;
+}
+
+/* Stops to listen until the bus takes messages again. The socket can be in the loop only once. */
+static int bus_wait_writable(Bus *bus) {
+        int fd, r;
+
+        r = sd_bus_detach_event(bus->connection);
+        if (r < 0)
+                return r;
+        fd = sd_bus_get_fd(bus->connection);
+        r = sd_event_add_io(bus->event, &bus->writable, fd, EPOLLOUT, on_writable, bus);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(bus->writable, BUS_EVENT_PRIORITY);
+        if (r < 0)
+                return r;
+
+        return sd_event_add_time_relative(
+                        bus->event, &bus->takes_nothing, CLOCK_MONOTONIC, TAKES_NOTHING_USEC, 0,
+                        on_takes_nothing, bus);
+}
+
+/* Sees each message before anybody else does. */
+static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Bus *bus = userdata;
+        int r;
+
+        if (bus->writable || bus_count_queued(bus) <= QUEUED_READING_MAX)
+                return 0;
+
+        r = bus_wait_writable(bus);
+        if (r < 0 && !bus_is_retrying(bus))
+                bus_retry(bus, r, "Can't wait for the bus");
+        return 0;
 }
 
 static int bus_connect(Bus *bus) {
@@ -1188,11 +1446,20 @@ static int bus_connect(Bus *bus) {
         r = sd_bus_set_bus_client(connection, true);
         if (r < 0)
                 return r;
+
+        /* No call of ours takes descriptors; with one that is kept they would add up. */
+        r = sd_bus_negotiate_fds(connection, false);
+        if (r < 0)
+                return r;
         r = sd_bus_start(connection);
         if (r < 0)
                 return r;
 
         r = authority_new(connection, &authority);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_add_filter(connection, NULL, on_message, bus);
         if (r < 0)
                 return r;
 
@@ -1260,6 +1527,17 @@ int bus_new(sd_event *event, Manager *manager, Bus **ret) {
                 return r;
         (void) sd_event_source_set_description(bus->retry, "bus-retry");
 
+        r = sd_event_add_time(event, &bus->list_timer, CLOCK_MONOTONIC, 0, 1, on_list_timer, bus);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(bus->list_timer, BUS_EVENT_PRIORITY);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(bus->list_timer, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(bus->list_timer, "bus-lists");
+
         *ret = TAKE_POINTER(bus);
         return 0;
 }
@@ -1269,6 +1547,7 @@ Bus *bus_free(Bus *bus) {
                 return NULL;
 
         bus_disconnect(bus);
+        sd_event_source_disable_unref(bus->list_timer);
         sd_event_source_disable_unref(bus->retry);
         sd_event_unref(bus->event);
         g_free(bus);

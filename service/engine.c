@@ -754,7 +754,7 @@ static uint64_t earlier_deadline(const Engine *engine, uint64_t wake_usec, uint6
 
 uint64_t engine_wake_usec(const Engine *engine, bool *ret_exact) {
         const Settings *settings = &engine->settings;
-        uint64_t interval_usec, wake_usec;
+        uint64_t interval_usec, regular_usec, deadline_usec = engine->hint_look_usec;
         bool watching = engine->active || engine->syncing;
 
         if (watching)
@@ -764,34 +764,34 @@ uint64_t engine_wake_usec(const Engine *engine, bool *ret_exact) {
         else
                 interval_usec = settings->sweep_interval_usec;
 
-        wake_usec = usec_add(engine->last_look_usec, interval_usec);
-        wake_usec = MIN(wake_usec, engine->hint_look_usec);
-        *ret_exact = watching;
+        regular_usec = usec_add(engine->last_look_usec, interval_usec);
 
         for (size_t i = 0; i < engine->n_running; i++)
-                wake_usec = earlier_deadline(
-                                engine, wake_usec,
+                deadline_usec = earlier_deadline(
+                                engine, deadline_usec,
                                 usec_add(engine->running[i].since_usec, settings->threshold_usec));
 
         if (settings->crowd_size > 0)
                 for (size_t i = 0; i < CROWDS_MAX; i++)
                         if (engine->crowds[i].work[0] != '\0' && engine->crowds[i].count > 0)
-                                wake_usec = earlier_deadline(
-                                                engine, wake_usec,
+                                deadline_usec = earlier_deadline(
+                                                engine, deadline_usec,
                                                 usec_add(engine->crowds[i].since_usec,
                                                          settings->crowd_threshold_usec));
 
         if (engine->syncing && engine->sync.result == SYNC_PENDING)
-                wake_usec = earlier_deadline(
-                                engine, wake_usec,
+                deadline_usec = earlier_deadline(
+                                engine, deadline_usec,
                                 usec_add(engine->sync.start.monotonic_usec, settings->sync_timeout_usec));
 
         if (engine->state == ENGINE_RECOVERY)
-                wake_usec = earlier_deadline(engine, wake_usec, engine_recovery_end_usec(engine));
+                deadline_usec = earlier_deadline(engine, deadline_usec, engine_recovery_end_usec(engine));
         if (engine_paused(engine))
-                wake_usec = earlier_deadline(engine, wake_usec, engine->paused_until_usec);
+                deadline_usec = earlier_deadline(engine, deadline_usec, engine->paused_until_usec);
 
-        return wake_usec;
+        /* Only the sweep of an idle machine may come later. */
+        *ret_exact = watching || deadline_usec <= regular_usec;
+        return MIN(regular_usec, deadline_usec);
 }
 
 EngineState engine_state(const Engine *engine) {

@@ -96,6 +96,7 @@ void log_open(bool timestamps) {
  * and lines are dropped where they are counted. Only when nobody is left to count is the rest given up. */
 static void writer_write(const char *text, size_t size) {
         struct pollfd pipe_end = { .fd = WRITER_PIPE_FD };
+        bool last_try = false;
 
         while (size > 0) {
                 ssize_t n = write(STDERR_FILENO, text, size);
@@ -103,8 +104,11 @@ static void writer_write(const char *text, size_t size) {
                 if (n >= 0) {
                         text += n;
                         size -= (size_t) n;
-                } else if (errno != EINTR && poll(&pipe_end, 1, WRITER_RETRY_MSEC) > 0)
-                        _exit(EXIT_FAILURE);
+                } else if (errno != EINTR) {
+                        if (last_try)
+                                _exit(EXIT_FAILURE);
+                        last_try = poll(&pipe_end, 1, WRITER_RETRY_MSEC) > 0;
+                }
         }
 }
 

@@ -3,6 +3,7 @@
 /* wbwatchd: options and wiring. */
 
 #include <glib.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +22,9 @@
 /* The kernel kills it last, but can: at a memory limit of its own, a process that can't be killed would hang.
  */
 #define OOM_SCORE_ADJUSTMENT "-900"
+
+/* Memory of this size comes from the kernel and goes back to it. */
+#define LARGE_ALLOCATION (128 * 1024)
 
 /* Set over the bus to last: below $STATE_DIRECTORY, which a service has, or here. */
 #define STATE_DIRECTORY "/var/lib/wbwatch"
@@ -131,6 +135,10 @@ static void prepare_for_crisis(void) {
         const struct sched_param parameter = { .sched_priority = REALTIME_PRIORITY };
         FILE *file;
         int r;
+
+        /* What a large message took is given back when it is done with. By itself the C library keeps more and
+         * more of it, which stays locked. */
+        (void) mallopt(M_MMAP_THRESHOLD, LARGE_ALLOCATION);
 
         /* The pages that were touched once stay: nothing is read from a disk that hangs. Not those that never
          * are. */

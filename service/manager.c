@@ -424,30 +424,39 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* Reads the code and the constants of this program, of the bus's library and of libc from the disk; memory
- * that is locked keeps them. Other libraries are not worth it: of glib the loop uses a few pages, of the rest
- * none.
- */
+/* Reads the code and the constants of this program, and of the libraries that its loop uses, from the disk;
+ * memory that is locked keeps them. */
 static int hold_code(struct dl_phdr_info *object, size_t size, void *userdata) {
-        static const char *const names[] = { "/libsystemd.so", "/libc.so" };
-        bool wanted = object->dlpi_name[0] == '\0'; /* the program itself */
+        static const struct {
+                const char *name;
+                bool constants;
+        } libraries[] = {
+                { "/libsystemd.so", true },
+                { "/libc.so", true },
+                { "/libglib-2.0.so", false }, /* nearly all of them are about Unicode */
+        };
+        bool is_program = object->dlpi_name[0] == '\0', code = is_program, constants = is_program;
         uintptr_t page_size = (uintptr_t) sysconf(_SC_PAGESIZE);
 
-        for (size_t i = 0; i < ELEMENTSOF(names); i++)
-                wanted = wanted || strstr(object->dlpi_name, names[i]);
+        for (size_t i = 0; i < ELEMENTSOF(libraries); i++)
+                if (strstr(object->dlpi_name, libraries[i].name)) {
+                        code = true;
+                        constants = libraries[i].constants;
+                }
 
-        for (size_t i = 0; wanted && i < object->dlpi_phnum; i++) {
+        for (size_t i = 0; i < object->dlpi_phnum; i++) {
                 const ElfW(Phdr) *segment = object->dlpi_phdr + i;
                 uintptr_t begin = object->dlpi_addr + segment->p_vaddr, end = begin + segment->p_memsz;
 
-                if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W))
+                if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W) ||
+                    !(segment->p_flags & PF_X ? code : constants))
                         continue;
+
                 begin -= begin % page_size;
-                if (madvise((void *) begin, end - begin, MADV_POPULATE_READ) < 0) {
+                if (madvise((void *) begin, end - begin, MADV_POPULATE_READ) < 0)
                         /* Linux before 5.14 */
-                        log_debug("Can't hold the code in memory, going on without: %s", strerror(errno));
-                        return 0;
-                }
+                        log_debug("Can't hold %s in memory, going on without: %s",
+                                  is_program ? "the program" : object->dlpi_name, strerror(errno));
         }
 
         return 0;
@@ -465,7 +474,6 @@ static int manager_rehearse(Manager *manager) {
         int r;
 
         (void) dl_iterate_phdr(hold_code, NULL);
-        (void) g_strerror(EIO); /* opens files of the C library at its first call */
 
         settings_init(&settings);
         settings.dry_run = true;
@@ -473,6 +481,9 @@ static int manager_rehearse(Manager *manager) {
         r = engine_new(&settings, now, &manager->engine);
         if (r >= 0) {
                 log_set_muted(true);
+
+                /* At its first call it opens files of the C library. */
+                log_error("%s", g_strerror(EIO));
 
                 (void) engine_look(manager->engine, now, &worker, 1);
                 now.monotonic_usec += settings.threshold_usec;

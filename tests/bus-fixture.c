@@ -171,11 +171,14 @@ static void write_file(const char *path, const char *text) {
         g_assert_cmpint(chmod(path, 0644), ==, 0);
 }
 
-static void start_bus(BusFixture *fixture, bool with_policy) {
+static char *bus_config_file(const BusFixture *fixture) {
+        return g_build_filename(fixture->folder, "bus.conf", NULL);
+}
+
+static void write_bus_config(const BusFixture *fixture, bool with_policy) {
         g_autofree char *policy = fixture_source_file("dbus/org.wbwatch1.conf");
         g_autofree char *include = with_policy ? g_strdup_printf("<include>%s</include>", policy) : NULL;
-        g_autofree char *config = g_build_filename(fixture->folder, "bus.conf", NULL);
-        g_autofree char *option = g_strconcat("--config-file=", config, NULL);
+        g_autofree char *config = bus_config_file(fixture);
         g_autofree char *text = g_strdup_printf(
                         "<!DOCTYPE busconfig PUBLIC '-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN'"
                         " 'http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd'>\n"
@@ -196,21 +199,22 @@ static void start_bus(BusFixture *fixture, bool with_policy) {
                         "%s\n"
                         "</busconfig>\n",
                         fixture->bus_address, include ?: "");
-        char *arguments[] = {
-                (char *) "dbus-daemon",
-                option,
-                (char *) "--nofork",
-                (char *) "--nopidfile",
-                (char *) "--nosyslog",
-                (char *) "--print-address",
-                NULL,
+
+        write_file(config, text);
+}
+
+static void start_bus(BusFixture *fixture, bool with_policy) {
+        g_autofree char *config = bus_config_file(fixture);
+        g_autofree char *option = g_strconcat("--config-file=", config, NULL);
+        const char *arguments[] = {
+                "dbus-daemon", option, "--nofork", "--nopidfile", "--nosyslog", "--print-address", NULL,
         };
         const Cradle cradle = { .parent = getpid() };
         struct pollfd printed = { .events = POLLIN };
         char address[256];
 
-        write_file(config, text);
-        fixture->bus = process_start(arguments, NULL, &cradle, &printed.fd, NULL);
+        write_bus_config(fixture, with_policy);
+        fixture->bus = process_start((char **) arguments, NULL, &cradle, &printed.fd, NULL);
 
         /* It prints its address once it listens. */
         if (poll(&printed, 1, milliseconds_left(fixture)) != 1 ||
@@ -227,6 +231,13 @@ void fixture_start_bus_without_policy(BusFixture *fixture) {
         start_bus(fixture, /* with_policy= */ false);
 }
 
+void fixture_install_policy(BusFixture *fixture) {
+        _cleanup_client_ Client *client = client_new(fixture, UID_ROOT);
+
+        write_bus_config(fixture, /* with_policy= */ true);
+        (void) reply_content(client_ask(client, DBUS_NAME, DBUS_PATH, DBUS_NAME, "ReloadConfig", NULL));
+}
+
 void fixture_stop_bus(BusFixture *fixture) {
         process_kill(fixture, &fixture->bus);
 }
@@ -238,9 +249,9 @@ void fixture_hold_bus(BusFixture *fixture, bool hold) {
 /* Binds an empty folder over each that polkitd reads. */
 static void hide_polkit_folders(const BusFixture *fixture) {
         for (size_t i = 0; i < ELEMENTSOF(polkit_folders); i++) {
-                g_autofree char *folder = g_strdup_printf("%s/polkit-%zu", fixture->folder, i);
+                g_autofree char *folder = g_build_filename(fixture->folder, "polkit-XXXXXX", NULL);
 
-                g_assert_cmpint(g_mkdir(folder, 0755), ==, 0);
+                g_assert_nonnull(g_mkdtemp_full(folder, 0755));
                 g_assert_cmpint(mount(folder, polkit_folders[i], NULL, MS_BIND, NULL), ==, 0);
         }
 }
@@ -1052,6 +1063,13 @@ GDBusMessage *client_wait_call(Client *client, const char *member) {
 void client_answer(Client *client, GDBusMessage *call, GVariant *content) {
         g_autoptr(GDBusMessage) reply = g_dbus_message_new_method_reply(call);
 
-        g_dbus_message_set_body(reply, content);
+        if (content)
+                g_dbus_message_set_body(reply, content);
+        (void) client_send_message(client, reply);
+}
+
+void client_answer_error(Client *client, GDBusMessage *call, const char *error) {
+        g_autoptr(GDBusMessage) reply = g_dbus_message_new_method_error_literal(call, error, error);
+
         (void) client_send_message(client, reply);
 }

@@ -76,9 +76,11 @@ void fixture_tear_down(BusFixture *fixture, gconstpointer data);
 /* The files of the project. To be freed. */
 char *fixture_source_file(const char *name);
 
-/* A system bus, with our policy or without. It comes back on the same address after it was stopped. */
+/* A system bus, with our policy or without until it is installed. It comes back on the same address after it
+ * was stopped. */
 void fixture_start_bus(BusFixture *fixture);
 void fixture_start_bus_without_policy(BusFixture *fixture);
+void fixture_install_policy(BusFixture *fixture);
 void fixture_stop_bus(BusFixture *fixture);
 
 /* The real polkitd, with our actions and these rules only (JavaScript, or NULL). */
@@ -225,6 +227,8 @@ pid_t client_pid_of(Client *client, const char *name);
 void client_own_name(Client *client, const char *name);
 void client_release_name(Client *client, const char *name);
 
-/* Waits for the next method call to this connection; and answers it. */
+/* Waits for the next method call to this connection; and answers it, with nothing if the content is NULL, or
+ * with an error of that name and message. */
 GDBusMessage *client_wait_call(Client *client, const char *member);
 void client_answer(Client *client, GDBusMessage *call, GVariant *content);
+void client_answer_error(Client *client, GDBusMessage *call, const char *error);

@@ -1020,46 +1020,51 @@ static void test_force_sync_fails(BusFixture *fixture, gconstpointer data) {
         assert_property(client, "SyncCount", "uint64 2");
 }
 
-/* What callers make the daemon remember is bounded: beyond 512 waiting calls it refuses. The bus lets one
- * connection have 128 open calls, so that it takes more of them. */
+/* What callers make the daemon remember is bounded. The bus lets one connection have 128 open calls, so that
+ * it takes many of them to get there. */
 static void test_force_sync_limit(BusFixture *fixture, gconstpointer data) {
         enum {
-                N_CLIENTS = 6,
-                N_CALLS = 100,
-                N_TAKEN = 512
+                N_CLIENTS = 20,
+                N_CALLS = 100
         };
         _cleanup_client_ Client *client = start(fixture, "");
         guint32 serials[N_CLIENTS][N_CALLS];
+        bool refused[N_CLIENTS][N_CALLS];
         Client *crowd[N_CLIENTS];
+        size_t n_clients = 0;
         unsigned n_refused = 0;
 
         fixture_signal_helper(fixture, HELPER_SYNC, SIGSTOP);
-        for (size_t i = 0; i < N_CLIENTS; i++) {
+        while (n_clients < N_CLIENTS && n_refused == 0) {
+                size_t i = n_clients++;
+
                 crowd[i] = client_new(fixture, UID_ROOT);
                 for (size_t j = 0; j < N_CALLS; j++)
                         serials[i][j] = client_send_method(crowd[i], "ForceSync", NULL);
                 client_settle(crowd[i]);
-        }
-        for (size_t i = 0; i < N_CLIENTS; i++)
-                for (size_t j = 0; j < N_CALLS; j++)
-                        if (i * N_CALLS + j >= N_TAKEN) {
-                                assert_reply_error(
-                                                client_wait_reply(crowd[i], serials[i][j]),
-                                                ERROR_LIMITS_EXCEEDED, "512 of all");
+                for (size_t j = 0; j < N_CALLS; j++) {
+                        refused[i][j] = client_has_reply(crowd[i], serials[i][j]);
+                        if (refused[i][j])
                                 n_refused++;
-                        }
-        g_assert_cmpuint(n_refused, ==, N_CLIENTS * N_CALLS - N_TAKEN);
+                }
+        }
+        g_assert_cmpuint(n_refused, >, 0);
 
         /* Whatever else is asked for is done meanwhile. */
         (void) client_call(client, "Pause", NULL);
         assert_property(client, "SyncCount", "uint64 1");
 
         fixture_signal_helper(fixture, HELPER_SYNC, SIGCONT);
-        for (size_t i = 0; i < N_CLIENTS; i++) {
-                for (size_t j = 0; j < N_CALLS; j++)
-                        if (i * N_CALLS + j < N_TAKEN)
-                                (void) reply_content(client_wait_reply(crowd[i], serials[i][j]));
-                crowd[i] = client_free(crowd[i]);
+        for (size_t i = 0; i < n_clients; i++) {
+                for (size_t j = 0; j < N_CALLS; j++) {
+                        GDBusMessage *reply = client_wait_reply(crowd[i], serials[i][j]);
+
+                        if (refused[i][j])
+                                assert_reply_error(reply, ERROR_LIMITS_EXCEEDED, "calls wait for a sync");
+                        else
+                                (void) reply_content(reply);
+                }
+                client_free(crowd[i]);
         }
         assert_property(client, "SyncCount", "uint64 2");
 }
@@ -1447,8 +1452,7 @@ static void test_name_is_refused(BusFixture *fixture, gconstpointer data) {
         fixture_start_daemon(fixture, NULL);
         fixture_wait_log(fixture, "refuses the name " BUS_NAME);
 
-        fixture_stop_bus(fixture);
-        fixture_start_bus(fixture);
+        fixture_install_policy(fixture);
         client = client_new(fixture, UID_ROOT);
         g_free(client_wait_owner(client, BUS_NAME));
         assert_property(client, "State", "'idle'");

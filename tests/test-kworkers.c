@@ -6,7 +6,6 @@
  */
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <malloc.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,99 +20,15 @@
 #include <glib.h>
 #include <grp.h>
 
+#include "fake-proc.h"
 #include "kworkers.h"
 
 #define DEFAULT_GLOB "kworker/*inode_switch_wbs*"
-
-/* Flags as they really are on a kworker, another kernel thread and a user process. */
-#define FLAGS_WORKER 0x04208060u
-#define FLAGS_KTHREAD 0x00208040u
-#define FLAGS_USER 0x00400000u
 
 #define NOBODY 65534
 
 /* As root, outside of a container that forbids it. */
 static bool may_make_namespaces = false;
-
-/* ---- a proc tree in a temporary folder ---- */
-
-typedef struct Tree {
-        char *root;
-} Tree;
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-        g_assert_cmpint(remove(path), ==, 0);
-        return 0;
-}
-
-static void tree_done(Tree *tree) {
-        g_assert_cmpint(nftw(tree->root, remove_entry, 16, FTW_DEPTH | FTW_PHYS), ==, 0);
-        g_free(tree->root);
-}
-#define _cleanup_tree_ _cleanup_(tree_done)
-
-/* Writes a file below the root into a new file that then takes its place. */
-static void tree_write(const Tree *tree, const char *name, const char *text, size_t size) {
-        g_autofree char *path = g_build_filename(tree->root, name, NULL);
-        g_autofree char *folder = g_path_get_dirname(path);
-
-        g_assert_cmpint(g_mkdir_with_parents(folder, 0755), ==, 0);
-        g_assert_true(g_file_set_contents_full(
-                        path, text, (gssize) size, G_FILE_SET_CONTENTS_CONSISTENT, 0644, NULL));
-}
-
-static void tree_remove(const Tree *tree, const char *name) {
-        g_autofree char *path = g_build_filename(tree->root, name, NULL);
-
-        g_assert_cmpint(remove(path), ==, 0);
-}
-
-static char *stat_text(pid_t pid, const char *name, unsigned flags, unsigned long start_time) {
-        return g_strdup_printf(
-                        "%d (%s) D 2 0 0 0 -1 %u 0 0 0 0 3 4 0 0 20 0 1 0 %lu 0 0 18446744073709551615 0 0 0 "
-                        "0 0 0 0 "
-                        "2147483647 0 1 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
-                        (int) pid, name, flags, start_time);
-}
-
-static void tree_write_comm(const Tree *tree, pid_t pid, const char *name) {
-        g_autofree char *file = g_strdup_printf("%d/comm", (int) pid);
-        g_autofree char *text = g_strdup_printf("%s\n", name);
-
-        tree_write(tree, file, text, strlen(text));
-}
-
-static void tree_write_stat(const Tree *tree, pid_t pid, const char *text, size_t size) {
-        g_autofree char *file = g_strdup_printf("%d/stat", (int) pid);
-
-        tree_write(tree, file, text, size);
-}
-
-static void tree_add(
-                const Tree *tree,
-                pid_t pid,
-                const char *name,
-                unsigned flags,
-                unsigned long start_time) {
-        g_autofree char *text = stat_text(pid, name, flags, start_time);
-
-        tree_write_comm(tree, pid, name);
-        tree_write_stat(tree, pid, text, strlen(text));
-}
-
-static void tree_list(const Tree *tree, const char *pids) {
-        tree_write(tree, "2/task/2/children", pids, strlen(pids));
-}
-
-/* With kthreadd alone. */
-static Tree tree_new(void) {
-        Tree tree = { .root = g_dir_make_tmp("wbwatch-kworkers-XXXXXX", NULL) };
-
-        g_assert_nonnull(tree.root);
-        tree_add(&tree, 2, "kthreadd", FLAGS_KTHREAD, 0);
-        tree_list(&tree, "");
-        return tree;
-}
 
 /* ---- small helpers ---- */
 
@@ -278,7 +193,7 @@ static void test_stat_names(void) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
-                g_autofree char *text = stat_text(7, names[i], FLAGS_WORKER, 99);
+                g_autofree char *text = fake_proc_stat_text(7, names[i], FLAGS_WORKER, 99);
                 Worker worker = {};
                 uint64_t flags = 0;
 
@@ -292,7 +207,7 @@ static void test_stat_names(void) {
         /* What no kernel shows is cut at the size that there is. */
         for (size_t size = 62; size < 200; size++) {
                 g_autofree char *name = g_strnfill(size, 'x');
-                g_autofree char *text = stat_text(7, name, FLAGS_WORKER, 99);
+                g_autofree char *text = fake_proc_stat_text(7, name, FLAGS_WORKER, 99);
                 Worker worker = {};
                 uint64_t flags;
 
@@ -348,7 +263,7 @@ static void test_stat_garbage(void) {
         static const char with_nul[] = "7 (a\0b) R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n";
         const Worker untouched = { .pid = 1234, .start_time = 5678, .name = "untouched" };
         const char *cut_at;
-        g_autofree char *good = stat_text(7, "a", FLAGS_WORKER, 99);
+        g_autofree char *good = fake_proc_stat_text(7, "a", FLAGS_WORKER, 99);
         uint64_t flags = 4321;
         Worker worker = untouched;
 
@@ -393,19 +308,19 @@ static void test_stat_of_kernel(void) {
 /* ---- looks at made up trees ---- */
 
 static void test_look(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         uint64_t usec_per_tick = USEC_PER_SEC / (uint64_t) sysconf(_SC_CLK_TCK);
         KworkerLook look;
 
-        tree_add(&tree, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_add(&tree, 11, "kworker/0:2-inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_add(&tree, 12, "kworker/0:3", FLAGS_WORKER, 100);
-        tree_add(&tree, 13, "kworker/R-inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_add(&tree, 14, "kworker/u8:1+flush-8:0", FLAGS_WORKER, 100);
-        tree_add(&tree, 15, "ksoftirqd/0", FLAGS_KTHREAD, 100);
-        tree_add(&tree, 16, "kworker/R-writeback+inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_list(&tree, "10 11 12 13 14 15 16 ");
+        fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 11, "kworker/0:2-inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 12, "kworker/0:3", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 13, "kworker/R-inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 14, "kworker/u8:1+flush-8:0", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 15, "ksoftirqd/0", FLAGS_KTHREAD, 100);
+        fake_proc_add(&proc, 16, "kworker/R-writeback+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_list(&proc, "10 11 12 13 14 15 16 ");
 
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_true(look.found_kthread);
@@ -419,16 +334,16 @@ static void test_look(void) {
         g_assert_cmpint(look.workers[1].pid, ==, 16);
 
         /* The next look sees what has become of them. */
-        tree_add(&tree, 10, "kworker/0:1-inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_add(&tree, 11, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 10, "kworker/0:1-inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 11, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, 100);
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_cmpuint(look.n_workers, ==, 2);
         g_assert_cmpint(look.workers[0].pid, ==, 11);
         g_assert_cmpint(look.workers[1].pid, ==, 16);
 
-        tree_list(&tree, "15 ");
-        tree_add(&tree, 11, "kworker/0:2", FLAGS_WORKER, 100);
-        tree_add(&tree, 16, "kworker/R-writeback", FLAGS_WORKER, 100);
+        fake_proc_list(&proc, "15 ");
+        fake_proc_add(&proc, 11, "kworker/0:2", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 16, "kworker/R-writeback", FLAGS_WORKER, 100);
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_true(look.found_kthread);
         g_assert_cmpuint(look.n_workers, ==, 0);
@@ -457,14 +372,14 @@ static void test_look_globs(void) {
                 { "\xff*", 0 },
                 { "", 0 },
         };
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
 
-        tree_add(&tree, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_add(&tree, 11, "kworker/1:1+events", FLAGS_WORKER, 100);
-        tree_add(&tree, 12, "kworker/u8:1+flush-7:1", FLAGS_WORKER, 100);
-        tree_add(&tree, 13, "kworker/1:2-events", FLAGS_WORKER, 100);
-        tree_list(&tree, "10 11 12 13 ");
+        fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 11, "kworker/1:1+events", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 12, "kworker/u8:1+flush-7:1", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 13, "kworker/1:2-events", FLAGS_WORKER, 100);
+        fake_proc_list(&proc, "10 11 12 13 ");
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 g_test_message("case %zu", i);
@@ -484,18 +399,18 @@ static void test_look_names(void) {
                 "kworker/0:1+*?[",
                 "kworker/0:1+456789012345678901234567890123456789012345678901234", /* 63 bytes */
         };
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         g_autoptr(GString) list = g_string_new(NULL);
         KworkerLook look;
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
                 pid_t pid = 10 + (pid_t) i;
 
-                tree_add(&tree, pid, names[i], FLAGS_WORKER, 100);
+                fake_proc_add(&proc, pid, names[i], FLAGS_WORKER, 100);
                 g_string_append_printf(list, "%d ", (int) pid);
         }
-        tree_list(&tree, list->str);
+        fake_proc_list(&proc, list->str);
 
         look = look_at(reader, "kworker/*");
         g_assert_cmpuint(look.n_workers, ==, ELEMENTSOF(names));
@@ -507,8 +422,8 @@ static void test_look_names(void) {
         g_assert_cmpuint(look_at(reader, "kworker/*ends").n_workers, ==, 0);
 
         /* Both files are cut at the same place, if need be. */
-        tree_add(&tree, 10, "kworker/0:1+456789012345678901234567890123456789012345678901234XY", FLAGS_WORKER,
-                 100);
+        fake_proc_add(&proc, 10, "kworker/0:1+456789012345678901234567890123456789012345678901234XY",
+                      FLAGS_WORKER, 100);
         look = look_at(reader, "kworker/*1234");
         g_assert_cmpuint(look.n_workers, ==, 2);
         g_assert_cmpuint(strlen(look.workers[0].name), ==, WORKER_NAME_MAX);
@@ -516,32 +431,32 @@ static void test_look_names(void) {
 
 /* Only kernel workers count, whatever others call themselves. */
 static void test_look_others(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         KworkerLook look;
 
-        tree_add(&tree, 10, "kworker/9:9+inode_switch_wbs", FLAGS_USER, 100);
-        tree_add(&tree, 11, "kworker/9:9+inode_switch_wbs", FLAGS_KTHREAD, 100);
-        tree_add(&tree, 12, "kworker/9:9+inode_switch_wbs", FLAGS_USER | 0x20, 100);
-        tree_list(&tree, "10 11 12 ");
+        fake_proc_add(&proc, 10, "kworker/9:9+inode_switch_wbs", FLAGS_USER, 100);
+        fake_proc_add(&proc, 11, "kworker/9:9+inode_switch_wbs", FLAGS_KTHREAD, 100);
+        fake_proc_add(&proc, 12, "kworker/9:9+inode_switch_wbs", FLAGS_USER | 0x20, 100);
+        fake_proc_list(&proc, "10 11 12 ");
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_cmpuint(look.n_workers, ==, 0);
         g_assert_true(look.found_kthread);
         g_assert_false(look.incomplete);
 
         /* The same where user processes are listed too. */
-        tree_remove(&tree, "2/task/2/children");
+        fake_proc_remove(&proc, "2/task/2/children");
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 0);
 }
 
 static void test_look_pid_reuse(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         KworkerLook look;
         Worker before;
 
-        tree_add(&tree, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_list(&tree, "10 ");
+        fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_list(&proc, "10 ");
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_cmpuint(look.n_workers, ==, 1);
         before = look.workers[0];
@@ -549,39 +464,40 @@ static void test_look_pid_reuse(void) {
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_true(worker_same(&before, look.workers));
 
-        tree_add(&tree, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 101);
+        fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 101);
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_cmpuint(look.n_workers, ==, 1);
         g_assert_cmpuint(look.workers[0].start_time, ==, 101);
         g_assert_false(worker_same(&before, look.workers));
 
         /* A worker's pid that a user process has now. */
-        tree_add(&tree, 10, "kworker/0:1+inode_switch_wbs", FLAGS_USER, 102);
+        fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_USER, 102);
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 0);
 }
 
 static void test_look_vanishing(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
-        g_autofree char *idle = stat_text(14, "kworker/0:5-inode_switch_wbs", FLAGS_WORKER, 100);
-        g_autofree char *other = stat_text(15, "kworker/0:6+events", FLAGS_WORKER, 100);
-        g_autofree char *foreign = stat_text(999, "kworker/0:7+inode_switch_wbs", FLAGS_WORKER, 100);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
+        g_autofree char *idle = fake_proc_stat_text(14, "kworker/0:5-inode_switch_wbs", FLAGS_WORKER, 100);
+        g_autofree char *other = fake_proc_stat_text(15, "kworker/0:6+events", FLAGS_WORKER, 100);
+        g_autofree char *foreign =
+                        fake_proc_stat_text(999, "kworker/0:7+inode_switch_wbs", FLAGS_WORKER, 100);
         KworkerLook look;
 
-        tree_add(&tree, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
         /* 11 has no folder, 12 no stat any more, 13 no comm any more */
-        tree_write_comm(&tree, 12, "kworker/0:3+inode_switch_wbs");
-        tree_add(&tree, 13, "kworker/0:4+inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_remove(&tree, "13/comm");
+        fake_proc_write_comm(&proc, 12, "kworker/0:3+inode_switch_wbs");
+        fake_proc_add(&proc, 13, "kworker/0:4+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_remove(&proc, "13/comm");
         /* has gone idle, or on to other work, between the two reads */
-        tree_write_comm(&tree, 14, "kworker/0:5+inode_switch_wbs");
-        tree_write_stat(&tree, 14, idle, strlen(idle));
-        tree_write_comm(&tree, 15, "kworker/0:6+inode_switch_wbs");
-        tree_write_stat(&tree, 15, other, strlen(other));
+        fake_proc_write_comm(&proc, 14, "kworker/0:5+inode_switch_wbs");
+        fake_proc_write_stat(&proc, 14, idle, strlen(idle));
+        fake_proc_write_comm(&proc, 15, "kworker/0:6+inode_switch_wbs");
+        fake_proc_write_stat(&proc, 15, other, strlen(other));
         /* the stat of somebody else */
-        tree_write_comm(&tree, 16, "kworker/0:7+inode_switch_wbs");
-        tree_write_stat(&tree, 16, foreign, strlen(foreign));
-        tree_list(&tree, "10 11 12 13 14 15 16 ");
+        fake_proc_write_comm(&proc, 16, "kworker/0:7+inode_switch_wbs");
+        fake_proc_write_stat(&proc, 16, foreign, strlen(foreign));
+        fake_proc_list(&proc, "10 11 12 13 14 15 16 ");
 
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_cmpuint(look.n_workers, ==, 1);
@@ -589,20 +505,20 @@ static void test_look_vanishing(void) {
         g_assert_false(look.incomplete);
 
         /* One that ran is gone, but still listed. */
-        tree_remove(&tree, "10/comm");
-        tree_remove(&tree, "10/stat");
+        fake_proc_remove(&proc, "10/comm");
+        fake_proc_remove(&proc, "10/stat");
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_cmpuint(look.n_workers, ==, 0);
         g_assert_false(look.incomplete);
         g_assert_true(look.found_kthread);
 
         /* And all the others. */
-        tree_remove(&tree, "2/task/2/children");
-        tree_remove(&tree, "2/stat");
+        fake_proc_remove(&proc, "2/task/2/children");
+        fake_proc_remove(&proc, "2/stat");
         for (int pid = 13; pid <= 16; pid++) {
                 g_autofree char *file = g_strdup_printf("%d/stat", pid);
 
-                tree_remove(&tree, file);
+                fake_proc_remove(&proc, file);
         }
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_cmpuint(look.n_workers, ==, 0);
@@ -626,54 +542,54 @@ static void test_look_garbage(void) {
                 TEXT("10 (kworker/0:1+inode_switch_wbs) D 2 0 0 0 -1 69238880 0 0"),
                 TEXT("10 (kworker/0:1+inode_switch_wbs) D 2 0 0 0 -1 -1 0 0 0 0 3 4 0 0 20 0 1 0 100 0\n"),
         };
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         g_autofree char *long_text = g_strnfill(100000, '9');
 
-        tree_add(&tree, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_list(&tree, "10 ");
+        fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_list(&proc, "10 ");
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 1);
 
         for (size_t i = 0; i < ELEMENTSOF(stats); i++) {
                 KworkerLook look;
 
-                tree_write_stat(&tree, 10, stats[i].text, stats[i].size);
+                fake_proc_write_stat(&proc, 10, stats[i].text, stats[i].size);
                 look = look_at(reader, DEFAULT_GLOB);
                 g_assert_cmpuint(look.n_workers, ==, 0);
                 g_assert_true(look.found_kthread);
         }
-        tree_write_stat(&tree, 10, long_text, strlen(long_text));
+        fake_proc_write_stat(&proc, 10, long_text, strlen(long_text));
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 0);
 
-        tree_write(&tree, "10/comm", "", 0);
+        fake_proc_write(&proc, "10/comm", "", 0);
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 0);
-        tree_write(&tree, "10/comm", "\n", 1);
+        fake_proc_write(&proc, "10/comm", "\n", 1);
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 0);
-        tree_write(&tree, "10/comm", long_text, strlen(long_text));
+        fake_proc_write(&proc, "10/comm", long_text, strlen(long_text));
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 0);
 }
 
 /* Lists in any order, with doubles, with what is no pid, cut anywhere by the reads. */
 static void test_look_list(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         g_autoptr(GString) list = g_string_new(NULL);
         KworkerLook look;
 
-        tree_add(&tree, 5, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 1);
-        tree_add(&tree, 77, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, 2);
-        tree_add(&tree, 123456, "kworker/0:3+inode_switch_wbs", FLAGS_WORKER, 3);
-        tree_add(&tree, INT32_MAX, "kworker/0:4+inode_switch_wbs", FLAGS_WORKER, 4);
+        fake_proc_add(&proc, 5, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 1);
+        fake_proc_add(&proc, 77, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, 2);
+        fake_proc_add(&proc, 123456, "kworker/0:3+inode_switch_wbs", FLAGS_WORKER, 3);
+        fake_proc_add(&proc, INT32_MAX, "kworker/0:4+inode_switch_wbs", FLAGS_WORKER, 4);
 
-        tree_list(&tree, "77 5 2147483647 5 77 123456 5");
+        fake_proc_list(&proc, "77 5 2147483647 5 77 123456 5");
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 4);
 
         /* Nothing of this is a pid: not -77, no part of an overlong number or of 0x4d, and not 77 of +77. */
-        tree_add(&tree, 77, "kworker/0:2-inode_switch_wbs", FLAGS_WORKER, 2);
+        fake_proc_add(&proc, 77, "kworker/0:2-inode_switch_wbs", FLAGS_WORKER, 2);
         look_at(reader, DEFAULT_GLOB);
-        tree_add(&tree, 77, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, 2);
-        tree_list(&tree,
-                  "123456 -77 +77 x77 77x 0x4d 99999999977 18446744073709551693 2147483648 0 \xff\n\t5\n");
+        fake_proc_add(&proc, 77, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, 2);
+        fake_proc_list(&proc, "123456 -77 +77 x77 77x 0x4d 99999999977 18446744073709551693 2147483648 0 "
+                              "\xff\n\t5\n");
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_cmpuint(look.n_workers, ==, 3);
         g_assert_cmpint(look.workers[0].pid, ==, 5);
@@ -682,7 +598,7 @@ static void test_look_list(void) {
 
         /* However the reads fall upon it: pids of processes that are not there, and ours at the end. */
         for (size_t shift = 0; shift < 8; shift++) {
-                _cleanup_reader_ KworkerReader *fresh = reader_new(tree.root);
+                _cleanup_reader_ KworkerReader *fresh = reader_new(proc.root);
 
                 g_string_truncate(list, 0);
                 for (size_t i = 0; i < shift; i++)
@@ -693,23 +609,23 @@ static void test_look_list(void) {
                         g_string_append_c(list, ' ');
                 g_string_truncate(list, list->len - shift);
                 g_string_append(list, "123456 77 5");
-                tree_list(&tree, list->str);
+                fake_proc_list(&proc, list->str);
                 g_assert_cmpuint(look_at(fresh, DEFAULT_GLOB).n_workers, ==, 3);
         }
 }
 
 /* A list read in pieces may leave a child out. */
 static void test_look_missing_in_list(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         KworkerLook look;
 
         for (pid_t pid = 10; pid < 20; pid++)
-                tree_add(&tree, pid, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_list(&tree, "10 11 12 13 14 15 16 17 18 19 ");
+                fake_proc_add(&proc, pid, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_list(&proc, "10 11 12 13 14 15 16 17 18 19 ");
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 10);
 
-        tree_list(&tree, "11 12 15 16 18 ");
+        fake_proc_list(&proc, "11 12 15 16 18 ");
         for (int i = 0; i < 3; i++) {
                 look = look_at(reader, DEFAULT_GLOB);
                 g_assert_cmpuint(look.n_workers, ==, 10);
@@ -718,33 +634,33 @@ static void test_look_missing_in_list(void) {
         }
 
         /* No longer looked for once it has gone idle. */
-        tree_add(&tree, 19, "kworker/0:1-inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 19, "kworker/0:1-inode_switch_wbs", FLAGS_WORKER, 100);
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 9);
-        tree_add(&tree, 19, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 19, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 9);
 }
 
 /* Without CONFIG_PROC_CHILDREN, or with a list that shows nothing. */
 static void test_look_without_list(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         KworkerLook look;
 
-        tree_add(&tree, 1, "init", FLAGS_USER, 0);
-        tree_add(&tree, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_add(&tree, 4000, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_write(&tree, "self/comm", "kworker/0:3+inode_switch_wbs\n", 29);
-        tree_write(&tree, "11x/comm", "kworker/0:3+inode_switch_wbs\n", 29);
-        tree_write(&tree, "meminfo", "MemTotal: 1 kB\n", 15);
+        fake_proc_add(&proc, 1, "init", FLAGS_USER, 0);
+        fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 4000, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_write(&proc, "self/comm", "kworker/0:3+inode_switch_wbs\n", 29);
+        fake_proc_write(&proc, "11x/comm", "kworker/0:3+inode_switch_wbs\n", 29);
+        fake_proc_write(&proc, "meminfo", "MemTotal: 1 kB\n", 15);
 
         look = look_at(reader, DEFAULT_GLOB); /* the list is empty */
         g_assert_cmpuint(look.n_workers, ==, 2);
         g_assert_true(look.found_kthread);
         g_assert_false(look.incomplete);
 
-        tree_remove(&tree, "2/task/2/children");
+        fake_proc_remove(&proc, "2/task/2/children");
         for (pid_t pid = 4001; pid < 4004; pid++) {
-                tree_add(&tree, pid, "kworker/0:4+inode_switch_wbs", FLAGS_WORKER, 100);
+                fake_proc_add(&proc, pid, "kworker/0:4+inode_switch_wbs", FLAGS_WORKER, 100);
                 look = look_at(reader, DEFAULT_GLOB);
                 g_assert_cmpuint(look.n_workers, ==, (size_t) (pid - 4000 + 2));
                 g_assert_cmpint(look.workers[0].pid, ==, 10);
@@ -755,42 +671,42 @@ static void test_look_without_list(void) {
         }
 
         /* It comes back. */
-        tree_list(&tree, "10 ");
-        tree_add(&tree, 4004, "kworker/0:4+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_list(&proc, "10 ");
+        fake_proc_add(&proc, 4004, "kworker/0:4+inode_switch_wbs", FLAGS_WORKER, 100);
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 5);
 }
 
 /* A kernel thread is found by kthreadd, else by any that is listed. */
 static void test_look_found_kthread(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         KworkerLook look;
 
-        tree_list(&tree, "10 11 ");
-        tree_add(&tree, 2, "sh", FLAGS_USER, 0);
-        tree_add(&tree, 10, "kworker/0:1+inode_switch_wbs", FLAGS_USER, 100);
-        tree_add(&tree, 11, "bash", FLAGS_USER, 100);
+        fake_proc_list(&proc, "10 11 ");
+        fake_proc_add(&proc, 2, "sh", FLAGS_USER, 0);
+        fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_USER, 100);
+        fake_proc_add(&proc, 11, "bash", FLAGS_USER, 100);
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_false(look.found_kthread);
         g_assert_false(look.incomplete);
         g_assert_cmpuint(look.n_workers, ==, 0);
 
-        tree_add(&tree, 2, "kthreadd", FLAGS_KTHREAD, 0);
+        fake_proc_add(&proc, 2, "kthreadd", FLAGS_KTHREAD, 0);
         g_assert_true(look_at(reader, DEFAULT_GLOB).found_kthread);
-        tree_add(&tree, 2, "sh", FLAGS_USER, 0);
+        fake_proc_add(&proc, 2, "sh", FLAGS_USER, 0);
         g_assert_false(look_at(reader, DEFAULT_GLOB).found_kthread);
 
-        tree_add(&tree, 11, "ksoftirqd/0", FLAGS_KTHREAD, 100);
+        fake_proc_add(&proc, 11, "ksoftirqd/0", FLAGS_KTHREAD, 100);
         g_assert_true(look_at(reader, DEFAULT_GLOB).found_kthread);
-        tree_remove(&tree, "2/stat");
+        fake_proc_remove(&proc, "2/stat");
         g_assert_true(look_at(reader, DEFAULT_GLOB).found_kthread);
-        tree_remove(&tree, "11/stat");
+        fake_proc_remove(&proc, "11/stat");
         g_assert_false(look_at(reader, DEFAULT_GLOB).found_kthread);
 }
 
 static void test_look_5000(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         g_autoptr(GString) list = g_string_new(NULL);
         struct mallinfo2 before, after;
         KworkerLook look;
@@ -799,10 +715,10 @@ static void test_look_5000(void) {
         for (pid_t i = 0; i < 5000; i++) {
                 pid_t pid = 10 + (i + 2000) % 5000;
 
-                tree_add(&tree, pid, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, (unsigned long) pid);
+                fake_proc_add(&proc, pid, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, (unsigned long) pid);
                 g_string_append_printf(list, "%d ", (int) pid);
         }
-        tree_list(&tree, list->str);
+        fake_proc_list(&proc, list->str);
 
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_cmpuint(look.n_workers, ==, 5000);
@@ -828,13 +744,13 @@ static void test_look_5000(void) {
 
 /* An ordinary machine's looks need no memory from the first one on, with a list and without. */
 static void test_look_allocates_nothing(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         _cleanup_reader_ KworkerReader *real = reader_new("/proc");
         struct mallinfo2 before, after;
 
-        tree_add(&tree, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_add(&tree, 11, "kworker/0:2-inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 11, "kworker/0:2-inode_switch_wbs", FLAGS_WORKER, 100);
 
         before = mallinfo2();
         for (int i = 0; i < 3; i++) {
@@ -849,15 +765,15 @@ static void test_look_allocates_nothing(void) {
 /* ---- want of descriptors and memory ---- */
 
 static void test_look_without_descriptors(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         struct rlimit limit;
         KworkerLook look;
         int r;
 
-        tree_add(&tree, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_add(&tree, 11, "kworker/0:2-inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_list(&tree, "10 11 ");
+        fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 11, "kworker/0:2-inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_list(&proc, "10 11 ");
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 1);
 
         limit = take_descriptors_away();
@@ -890,15 +806,15 @@ static void test_look_without_descriptors(void) {
 
 /* The first look of all. */
 static void test_look_never_had_descriptors(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         struct rlimit limit;
         KworkerLook look;
         const char *reason;
         int r;
 
-        tree_add(&tree, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_list(&tree, "10 ");
+        fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_list(&proc, "10 ");
 
         limit = take_descriptors_away();
         r = kworker_reader_look(reader, DEFAULT_GLOB, &look);
@@ -918,25 +834,25 @@ static void test_look_never_had_descriptors(void) {
 /* A thread whose files cannot be read while all others can: nobody knows what it does. A folder in the place
  * of the file stands for nothing at all, a socket for an error that says nothing. */
 static void test_look_io_error(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
-        g_autofree char *path = g_build_filename(tree.root, "10/comm", NULL);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
+        g_autofree char *path = g_build_filename(proc.root, "10/comm", NULL);
         KworkerLook look;
 
-        tree_add(&tree, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_add(&tree, 11, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, 100);
-        tree_list(&tree, "10 11 ");
+        fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 11, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_list(&proc, "10 11 ");
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 2);
 
-        tree_remove(&tree, "10/comm");
+        fake_proc_remove(&proc, "10/comm");
         g_assert_cmpint(mknod(path, S_IFSOCK | 0644, 0), ==, 0);
-        tree_add(&tree, 11, "kworker/0:2-inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_add(&proc, 11, "kworker/0:2-inode_switch_wbs", FLAGS_WORKER, 100);
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_true(look.incomplete);
         g_assert_cmpuint(look.n_workers, ==, 1);
         g_assert_cmpint(look.workers[0].pid, ==, 10);
 
-        tree_remove(&tree, "10/comm");
+        fake_proc_remove(&proc, "10/comm");
         g_assert_cmpint(mkdir(path, 0755), ==, 0);
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_false(look.incomplete);
@@ -945,13 +861,13 @@ static void test_look_io_error(void) {
 
 /* A fifo never makes it wait. */
 static void test_look_fifo(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
-        g_autofree char *path = g_build_filename(tree.root, "10/stat", NULL);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
+        g_autofree char *path = g_build_filename(proc.root, "10/stat", NULL);
 
-        tree_write_comm(&tree, 10, "kworker/0:1+inode_switch_wbs");
+        fake_proc_write_comm(&proc, 10, "kworker/0:1+inode_switch_wbs");
         g_assert_cmpint(mkfifo(path, 0644), ==, 0);
-        tree_list(&tree, "10 ");
+        fake_proc_list(&proc, "10 ");
         g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 0);
 }
 
@@ -965,8 +881,8 @@ static void test_look_fifo(void) {
 
 #ifndef HAS_ADDRESS_SANITIZER /* it allocates beside malloc() and ends the process when it cannot */
 static void test_look_without_memory(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         g_autoptr(GString) list = g_string_new(NULL);
         g_autofree char *statm = NULL;
         struct rlimit limit, none;
@@ -975,10 +891,10 @@ static void test_look_without_memory(void) {
         int r;
 
         for (pid_t pid = 10; pid < 1010; pid++) {
-                tree_add(&tree, pid, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+                fake_proc_add(&proc, pid, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
                 g_string_append_printf(list, "%d ", (int) pid);
         }
-        tree_list(&tree, list->str);
+        fake_proc_list(&proc, list->str);
 
         g_assert_true(g_file_get_contents("/proc/self/statm", &statm, NULL, NULL));
         g_assert_cmpint(getrlimit(RLIMIT_AS, &limit), ==, 0);
@@ -1013,9 +929,9 @@ static void test_look_without_memory(void) {
 /* ---- roots that are none ---- */
 
 static void test_new_errors(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        g_autofree char *missing = g_build_filename(tree.root, "missing", NULL);
-        g_autofree char *file = g_build_filename(tree.root, "2/comm", NULL);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        g_autofree char *missing = g_build_filename(proc.root, "missing", NULL);
+        g_autofree char *file = g_build_filename(proc.root, "2/comm", NULL);
         KworkerReader *reader = NULL;
 
         g_assert_cmpint(kworker_reader_new(missing, &reader), ==, -ENOENT);
@@ -1025,13 +941,13 @@ static void test_new_errors(void) {
 }
 
 static void test_not_a_procfs(void) {
-        _cleanup_tree_ Tree tree = tree_new();
-        _cleanup_reader_ KworkerReader *reader = reader_new(tree.root);
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         KworkerLook look;
 
-        tree_remove(&tree, "2/task/2/children");
-        tree_remove(&tree, "2/comm");
-        tree_remove(&tree, "2/stat");
+        fake_proc_remove(&proc, "2/task/2/children");
+        fake_proc_remove(&proc, "2/comm");
+        fake_proc_remove(&proc, "2/stat");
         look = look_at(reader, DEFAULT_GLOB);
         g_assert_false(look.found_kthread);
         g_assert_false(look.incomplete);
