@@ -11,8 +11,10 @@
 #include "bus.h"
 
 #include <glib.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <systemd/sd-bus.h>
 
 #include "authority.h"
@@ -46,8 +48,8 @@
 #define QUEUED_READING_MAX 64
 #define QUEUED_MAX 1024
 
-/* A bus that takes nothing for so long while calls come in is as good as lost: a broker stops to read from a
- * connection whose messages others leave unread. */
+/* A bus that takes not a byte for so long while calls come in is as good as lost: a broker stops to read from
+ * a connection whose messages others leave unread. */
 #define TAKES_NOTHING_USEC (5 * USEC_PER_SEC)
 
 /* Calls for a list that wait for their turn: of all, and of one connection. A user has 256 connections at
@@ -83,6 +85,7 @@ struct Bus {
         /* Only while nothing is read: the bus takes messages again, or does not for too long. */
         sd_event_source *writable;
         sd_event_source *takes_nothing;
+        int n_untaken; /* bytes, when that was looked at last */
 
         GQueue list_calls;
         sd_event_source *list_timer; /* on while a list may be made next */
@@ -1392,9 +1395,26 @@ static int on_writable(sd_event_source *source, int fd, uint32_t revents, void *
         return 0;
 }
 
+/* How many bytes the bus has not yet taken from the socket. */
+static int bus_count_untaken(const Bus *bus) {
+        int n;
+
+        return ioctl(sd_bus_get_fd(bus->connection), SIOCOUTQ, &n) < 0 ? 0 : n;
+}
+
+/* One that is merely slow is waited for. */
 static int on_takes_nothing(sd_event_source *source, uint64_t usec, void *userdata) {
-        bus_lose(userdata);
-        return 0;
+        Bus *bus = userdata;
+        int n_untaken = bus_count_untaken(bus), r;
+
+        if (n_untaken >= bus->n_untaken) {
+                bus_lose(bus);
+                return 0;
+        }
+
+        bus->n_untaken = n_untaken;
+        r = sd_event_source_set_time_relative(source, TAKES_NOTHING_USEC);
+        return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 /* Stops to listen until the bus takes messages again. The socket can be in the loop only once. */
@@ -1412,6 +1432,7 @@ static int bus_wait_writable(Bus *bus) {
         if (r < 0)
                 return r;
 
+        bus->n_untaken = bus_count_untaken(bus);
         return sd_event_add_time_relative(
                         bus->event, &bus->takes_nothing, CLOCK_MONOTONIC, TAKES_NOTHING_USEC, 0,
                         on_takes_nothing, bus);

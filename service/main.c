@@ -136,8 +136,8 @@ static void prepare_for_crisis(void) {
         FILE *file;
         int r;
 
-        /* What a large message took is given back when it is done with. By itself the C library keeps more and
-         * more of it, which stays locked. */
+        /* What a large message took is given back when it is done with. By itself the C library keeps more
+         * and more of it, which stays locked. */
         (void) mallopt(M_MMAP_THRESHOLD, LARGE_ALLOCATION);
 
         /* The pages that were touched once stay: nothing is read from a disk that hangs. Not those that never

@@ -47,8 +47,9 @@ struct Manager {
         uint64_t lost_events;
         uint64_t watchdog_usec; /* the service manager expects a sign of life this often; 0 never */
         uint64_t last_look_usec;
-        bool reload_pending; /* the storage was busy when a reload was asked for */
-        bool rehearsing;     /* the sync helper was asked for all but a sync */
+        uint64_t rest_end_usec; /* no look before */
+        bool reload_pending;    /* the storage was busy when a reload was asked for */
+        bool rehearsing;        /* the sync helper was asked for all but a sync */
         char status[MANAGER_STATUS_MAX];
 };
 
@@ -331,6 +332,7 @@ static void manager_set_timer(Manager *manager) {
         /* The watchdog is fed by looks alone, so that they have to come in time for it. */
         if (manager->watchdog_usec > 0)
                 wake_usec = MIN(wake_usec, manager->last_look_usec + manager->watchdog_usec / 2);
+        wake_usec = MAX(wake_usec, manager->rest_end_usec);
 
         r = sd_event_source_set_time(manager->timer, wake_usec);
         if (r >= 0)
@@ -389,6 +391,7 @@ static void manager_note_fault(Manager *manager) {
 static void manager_look(Manager *manager) {
         bool was_fault = manager->fault;
         Moment now = moment_now();
+        uint64_t begin_usec = now.monotonic_usec, end_usec;
         KworkerLook look = {};
         unsigned actions;
         int r;
@@ -408,6 +411,11 @@ static void manager_look(Manager *manager) {
                                 actions |= engine_confirm(manager->engine, now, look.workers, look.n_workers);
                 }
         }
+
+        /* A look goes before everything else. Where it takes longer than the time between two looks (tens of
+         * thousands of workers), nothing else would ever come to pass, not even the end of a sync. */
+        end_usec = usec_now(CLOCK_MONOTONIC);
+        manager->rest_end_usec = end_usec + (end_usec - begin_usec);
 
         manager->last_look_usec = now.monotonic_usec;
         manager_carry_out(manager, actions);

@@ -351,11 +351,30 @@ void fixture_wait_log(BusFixture *fixture, const char *text) {
                 g_error("the daemon does not log \"%s\"", text);
 }
 
+/* The program to start. Another user may not reach the build folder, below root's home: then a copy. */
+static char *daemon_program(const BusFixture *fixture) {
+        const char *wbwatchd = g_getenv("WBWATCHD");
+        g_autofree char *copy = g_build_filename(fixture->folder, "wbwatchd", NULL);
+        g_autoptr(GFile) original = NULL, target = g_file_new_for_path(copy);
+        g_autoptr(GError) error = NULL;
+
+        g_assert_nonnull(wbwatchd);
+        if (fixture->daemon_uid == UID_ROOT)
+                return g_strdup(wbwatchd);
+
+        original = g_file_new_for_path(wbwatchd);
+        (void) g_file_copy(original, target, G_FILE_COPY_OVERWRITE, NULL, NULL, NULL, &error);
+        g_assert_no_error(error);
+        g_assert_cmpint(chmod(copy, 0755), ==, 0);
+        return g_steal_pointer(&copy);
+}
+
 void fixture_start_daemon(BusFixture *fixture, ...) {
         g_autoptr(GPtrArray) arguments = g_ptr_array_new();
         g_auto(GStrv) environment = g_get_environ();
         g_autofree char *notify = g_build_filename(fixture->folder, "notify", NULL);
-        const char *argument, *wbwatchd = g_getenv("WBWATCHD");
+        g_autofree char *wbwatchd = daemon_program(fixture);
+        const char *argument;
         const Cradle cradle = {
                 .parent = getpid(),
                 .uid = fixture->daemon_uid,
@@ -364,8 +383,7 @@ void fixture_start_daemon(BusFixture *fixture, ...) {
         };
         va_list list;
 
-        g_assert_nonnull(wbwatchd);
-        g_ptr_array_add(arguments, (char *) wbwatchd);
+        g_ptr_array_add(arguments, wbwatchd);
         g_ptr_array_add(arguments, (char *) "--proc-root");
         g_ptr_array_add(arguments, fixture->proc.root);
         g_ptr_array_add(arguments, (char *) "--config");
