@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <systemd/sd-bus.h>
 
 #include "authority.h"
@@ -48,6 +49,9 @@
 #define QUEUED_READING_MAX 64
 #define QUEUED_MAX 1024
 
+/* sd-bus asks for 8 MiB. Each answer would wait behind as much, on its way to a bus that is slow. */
+#define SEND_BUFFER_SIZE (128 * 1024)
+
 /* A bus that takes not a byte for so long while calls come in is as good as lost: a broker stops to read from
  * a connection whose messages others leave unread. */
 #define TAKES_NOTHING_USEC (5 * USEC_PER_SEC)
@@ -73,9 +77,11 @@ struct Bus {
 
         sd_bus *connection;
         Authority *authority;
+        sd_event_source *exit;
         sd_event_source *retry;
         uint64_t retry_usec;
         bool loss_logged; /* each loss of the bus is told once, not at every try */
+        bool replaces;    /* our name may still belong to a connection of ours that was given up */
 
         GList *waiters; /* ForceSync calls without a reply yet */
         unsigned n_waiters;
@@ -1250,6 +1256,11 @@ static bool bus_is_retrying(const Bus *bus) {
         return sd_event_source_get_enabled(bus->retry, &enabled) > 0;
 }
 
+/* One that has not been given up. */
+static bool bus_has_connection(const Bus *bus) {
+        return bus->connection && !bus_is_retrying(bus);
+}
+
 static uint64_t bus_count_queued(const Bus *bus) {
         uint64_t n;
 
@@ -1259,8 +1270,11 @@ static uint64_t bus_count_queued(const Bus *bus) {
 /* The bus is as good as lost. Its clients have missed changes, or will: that our name changes hands tells
  * them to look anew. */
 static void bus_lose(Bus *bus) {
-        if (!bus_is_retrying(bus))
-                bus_retry(bus, -ETIMEDOUT, "The bus takes no messages");
+        if (bus_is_retrying(bus))
+                return;
+
+        bus->replaces = true;
+        bus_retry(bus, -ETIMEDOUT, "The bus takes no messages");
 }
 
 static void bus_check_queue(Bus *bus) {
@@ -1272,7 +1286,7 @@ static void bus_check_queue(Bus *bus) {
 void bus_tell(Bus *bus, unsigned actions) {
         const Engine *engine = manager_engine(bus->manager);
 
-        if (!bus->connection)
+        if (!bus_has_connection(bus))
                 return;
 
         bus_emit_changes(bus, actions);
@@ -1297,7 +1311,7 @@ void bus_tell_settings(Bus *bus, unsigned ids) {
         char *names[_SETTING_MAX + 2];
         size_t n = 0;
 
-        if (!bus->connection || ids == 0)
+        if (!bus_has_connection(bus) || ids == 0)
                 return;
 
         for (SettingId id = 0; id < _SETTING_MAX; id++)
@@ -1311,7 +1325,7 @@ void bus_tell_settings(Bus *bus, unsigned ids) {
 }
 
 void bus_tell_event_source(Bus *bus) {
-        if (bus->connection)
+        if (bus_has_connection(bus))
                 (void) sd_bus_emit_properties_changed(
                                 bus->connection, BUS_PATH, BUS_INTERFACE, "EventSource", NULL);
 }
@@ -1365,6 +1379,7 @@ static int on_name(sd_bus_message *answer, void *userdata, sd_bus_error *ret_err
                 log_at(bus->loss_logged ? LOG_NOTICE : LOG_INFO, "Reachable over the bus as " BUS_NAME);
 
         bus->loss_logged = false;
+        bus->replaces = false;
         bus->retry_usec = RETRY_MIN_USEC;
         return 1;
 }
@@ -1452,6 +1467,17 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
         return 0;
 }
 
+static int limit_send_buffer(sd_bus *connection) {
+        const int size = SEND_BUFFER_SIZE;
+        int fd;
+
+        fd = sd_bus_get_fd(connection);
+        if (fd < 0)
+                return fd;
+
+        return setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0 ? -errno : 0;
+}
+
 static int bus_connect(Bus *bus) {
         const char *address = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS");
         _cleanup_(sd_bus_close_unrefp) sd_bus *connection = NULL;
@@ -1473,6 +1499,9 @@ static int bus_connect(Bus *bus) {
         if (r < 0)
                 return r;
         r = sd_bus_start(connection);
+        if (r < 0)
+                return r;
+        r = limit_send_buffer(connection);
         if (r < 0)
                 return r;
 
@@ -1505,8 +1534,13 @@ static int bus_connect(Bus *bus) {
         if (r < 0)
                 return r;
 
-        /* With the default flags we wait in the queue for a name that another process owns. */
-        r = sd_bus_request_name_async(connection, NULL, BUS_NAME, SD_BUS_NAME_QUEUE, on_name, bus);
+        /* We wait in the queue for a name that another process owns. The bus does not notice the end of a
+         * connection from which it reads nothing: so we take the name from ourselves. */
+        r = sd_bus_request_name_async(
+                        connection, NULL, BUS_NAME,
+                        SD_BUS_NAME_QUEUE | SD_BUS_NAME_ALLOW_REPLACEMENT |
+                                        (bus->replaces ? SD_BUS_NAME_REPLACE_EXISTING : 0),
+                        on_name, bus);
         if (r < 0)
                 return r;
 
@@ -1531,6 +1565,12 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* Before sd-bus, which would wait until the bus has taken everything. */
+static int on_event_loop_exit(sd_event_source *source, void *userdata) {
+        bus_disconnect(userdata);
+        return 0;
+}
+
 int bus_new(sd_event *event, Manager *manager, Bus **ret) {
         _cleanup_(bus_freep) Bus *bus = NULL;
         int r;
@@ -1547,6 +1587,13 @@ int bus_new(sd_event *event, Manager *manager, Bus **ret) {
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(bus->retry, "bus-retry");
+
+        r = sd_event_add_exit(event, &bus->exit, on_event_loop_exit, bus);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(bus->exit, SD_EVENT_PRIORITY_IMPORTANT);
+        if (r < 0)
+                return r;
 
         r = sd_event_add_time(event, &bus->list_timer, CLOCK_MONOTONIC, 0, 1, on_list_timer, bus);
         if (r < 0)
@@ -1570,6 +1617,7 @@ Bus *bus_free(Bus *bus) {
         bus_disconnect(bus);
         sd_event_source_disable_unref(bus->list_timer);
         sd_event_source_disable_unref(bus->retry);
+        sd_event_source_disable_unref(bus->exit);
         sd_event_unref(bus->event);
         g_free(bus);
         return NULL;

@@ -17,6 +17,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <libmnl/libmnl.h>
+#include <limits.h>
 #include <linux/cn_proc.h>
 #include <linux/connector.h>
 #include <linux/filter.h>
@@ -58,11 +59,10 @@ struct Connector {
         uint64_t wakeups;
 };
 
-/* One message, as far as it matters here. */
-typedef struct Message {
-        uint32_t ack;
-        struct proc_event event;
-} Message;
+/* What the kernel's acknowledgement to us has as its cn_msg.ack. */
+static uint32_t connector_acknowledgement(const Connector *connector) {
+        return connector->cookie + 1;
+}
 
 /* Lets the kernel drop, before it wakes anybody, all but our acknowledgement and births of kernel threads. */
 static int attach_filter(int fd, uint32_t acknowledgement) {
@@ -118,33 +118,42 @@ static int connector_send_operation(Connector *connector, enum proc_cn_mcast_op 
         return connector_send(connector, &request, sizeof(request.operation));
 }
 
-/* Takes a datagram apart. False when it is no message of the proc connector. */
-static bool message_parse(const void *datagram, size_t size, Message *ret) {
-        const struct nlmsghdr *header = datagram;
-        const uint8_t *payload;
-        struct cn_msg message;
-        size_t payload_size;
+ConnectorNews connector_parse(
+                const void *datagram,
+                size_t size,
+                uint32_t acknowledgement,
+                uint32_t *ret_error) {
 
-        if (!mnl_nlmsg_ok(header, (int) size))
-                return false;
+        const struct nlmsghdr *header = datagram;
+        struct proc_event event;
+        struct cn_msg message;
+        const uint8_t *payload;
+
+        if (size > INT_MAX || !mnl_nlmsg_ok(header, (int) size) ||
+            mnl_nlmsg_get_payload_len(header) < sizeof(message) + sizeof(event))
+                return CONNECTOR_NOTHING;
 
         payload = mnl_nlmsg_get_payload(header);
-        payload_size = mnl_nlmsg_get_payload_len(header);
-        if (payload_size < sizeof(message) + sizeof(ret->event))
-                return false;
-
         memcpy(&message, payload, sizeof(message));
+        memcpy(&event, payload + sizeof(message), sizeof(event));
         if (message.id.idx != CN_IDX_PROC || message.id.val != CN_VAL_PROC)
-                return false;
+                return CONNECTOR_NOTHING;
 
-        ret->ack = message.ack;
-        memcpy(&ret->event, payload + sizeof(message), sizeof(ret->event));
-        return true;
+        /* The filter said so already, but what was queued may be older than the filter. */
+        if (event.what == PROC_EVENT_FORK && event.event_data.fork.parent_tgid == KTHREADD_PID)
+                return CONNECTOR_BIRTH;
+
+        if (event.what == PROC_EVENT_NONE && message.ack == acknowledgement) {
+                *ret_error = event.event_data.ack.err;
+                return CONNECTOR_ACKNOWLEDGED;
+        }
+
+        return CONNECTOR_NOTHING;
 }
 
-/* Takes one datagram off the socket. 1: a message of the kernel; 0: something else, ignored; -EAGAIN: none
- * left; -ENOBUFS: some were lost, more may follow. */
-static int connector_receive(Connector *connector, Message *ret) {
+/* Takes one datagram off the socket: its ConnectorNews. -EAGAIN: none is left; -ENOBUFS: some were lost, more
+ * may follow. */
+static int connector_receive(Connector *connector, uint32_t *ret_error) {
         alignas(struct nlmsghdr) uint8_t buffer[MESSAGE_SIZE_MAX];
         struct sockaddr_nl sender = {};
         struct iovec part = { .iov_base = buffer, .iov_len = sizeof(buffer) };
@@ -164,9 +173,9 @@ static int connector_receive(Connector *connector, Message *ret) {
 
         /* Any process with CAP_NET_ADMIN may send to this socket; the kernel alone has port 0. */
         if (header.msg_namelen != sizeof(sender) || sender.nl_pid != 0 || (header.msg_flags & MSG_TRUNC))
-                return 0;
+                return CONNECTOR_NOTHING;
 
-        return message_parse(buffer, (size_t) n, ret);
+        return (int) connector_parse(buffer, (size_t) n, connector_acknowledgement(connector), ret_error);
 }
 
 static void connector_set_listening(Connector *connector, bool listening, const char *reason) {
@@ -208,27 +217,22 @@ static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *
         bool lost = false;
 
         for (unsigned i = 0; i < MESSAGES_PER_WAKEUP; i++) {
-                Message message;
+                uint32_t error;
                 int r;
 
-                r = connector_receive(connector, &message);
+                r = connector_receive(connector, &error);
                 if (r == -EAGAIN)
                         break;
-                if (r == -EINTR || r == 0)
+                if (r == -EINTR)
                         continue;
-                if (r < 0) {
+                if (r < 0)
                         /* Usually -ENOBUFS: the queue was full. Whatever else it may be, something is
                          * missing. */
                         lost = true;
-                        continue;
-                }
-
-                /* The filter said so already, but what was queued may be older than the filter. */
-                if (message.event.what == PROC_EVENT_FORK &&
-                    message.event.event_data.fork.parent_tgid == KTHREADD_PID)
+                else if (r == CONNECTOR_BIRTH)
                         n_births++;
-                else if (message.event.what == PROC_EVENT_NONE && message.ack == connector->cookie + 1)
-                        connector_acknowledged(connector, message.event.event_data.ack.err);
+                else if (r == CONNECTOR_ACKNOWLEDGED)
+                        connector_acknowledged(connector, error);
         }
 
         if (n_births > 0 || lost)
@@ -263,7 +267,7 @@ int connector_new(
                 return -errno;
 
         /* Before the socket joins the group, so that nothing passes by it. */
-        r = attach_filter(mnl_socket_get_fd(connector->socket), connector->cookie + 1);
+        r = attach_filter(mnl_socket_get_fd(connector->socket), connector_acknowledgement(connector));
         if (r < 0)
                 return r;
 

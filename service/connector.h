@@ -40,5 +40,20 @@ DEFINE_TRIVIAL_CLEANUP(Connector *, connector_free);
 /* Why connector_new() failed, for people. */
 const char *connector_strerror(int error);
 
+/* What one datagram of the proc connector tells. */
+typedef enum ConnectorNews {
+        CONNECTOR_NOTHING,      /* of no interest, or no message of the proc connector at all */
+        CONNECTOR_BIRTH,        /* of a kernel thread */
+        CONNECTOR_ACKNOWLEDGED, /* the request with this acknowledgement (its cn_msg.ack plus one) */
+} ConnectorNews;
+
+/* Takes a datagram apart, which is aligned as a struct nlmsghdr. *ret_error gets what an acknowledgement
+ * says, 0 or an errno, and is untouched else. */
+ConnectorNews connector_parse(
+                const void *datagram,
+                size_t size,
+                uint32_t acknowledgement,
+                uint32_t *ret_error);
+
 /* How many messages were woken up for, for tests: user processes' forks must not be among them. */
 uint64_t connector_wakeups(const Connector *connector);

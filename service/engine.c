@@ -486,7 +486,7 @@ static void engine_start_episode(Engine *engine, Moment now, EngineRule rule) {
 
 static bool episode_has_real_sync(const Episode *episode) {
         for (size_t i = 0; i < episode->n_syncs; i++)
-                if (!episode->syncs[i].dry_run)
+                if (!episode->syncs[i].dry_run && episode->syncs[i].result != SYNC_FAILED)
                         return true;
 
         return false;
@@ -556,9 +556,19 @@ static void engine_update_sync(Engine *engine) {
                 episode_update_sync(engine->history[i], &engine->sync);
 }
 
-/* Whether all that ran when the last sync was asked for have been running ever since. */
-static bool engine_last_sync_freed_nobody(const Engine *engine) {
+/* Whether all that ran when the last sync was asked for have been running ever since. A crowd's workers take
+ * turns: it was not freed when it has been there ever since as a crowd. */
+static bool engine_last_sync_freed_nobody(const Engine *engine, EngineRule rule) {
         size_t n = 0;
+
+        if (rule == RULE_CROWD) {
+                for (size_t i = 0; i < CROWDS_MAX; i++)
+                        if (crowd_holds(&engine->crowds[i], engine->settings.crowd_size,
+                                        engine->settings.crowd_threshold_usec) &&
+                            engine->crowds[i].since_usec <= engine->last_sync.start.monotonic_usec)
+                                return true;
+                return false;
+        }
 
         for (size_t i = 0; i < engine->n_running; i++)
                 if (engine->running[i].since_usec <= engine->last_sync.start.monotonic_usec)
@@ -573,7 +583,7 @@ static unsigned engine_start_sync(Engine *engine, Moment now, EngineRule rule) {
         assert(!engine->syncing);
 
         if (rule != RULE_NONE && engine->last_sync.episode_id == engine->episode.id &&
-            engine->last_sync_end_usec > 0 && engine_last_sync_freed_nobody(engine))
+            engine->last_sync_end_usec > 0 && engine_last_sync_freed_nobody(engine, rule))
                 engine->backoff = MIN(engine->backoff * 2, ENGINE_BACKOFF_MAX);
 
         engine->syncing = true;
@@ -674,6 +684,19 @@ static unsigned engine_pass_time(Engine *engine, Moment now) {
 }
 
 unsigned engine_look_failed(Engine *engine, Moment now) {
+        uint64_t blind_usec = usec_subtract(now.monotonic_usec, engine->last_look_usec);
+
+        /* What nobody saw counts for nobody: it is as if that time had not been. */
+        for (size_t i = 0; i < engine->n_running; i++)
+                engine->running[i].since_usec += blind_usec;
+        for (size_t i = 0; i < CROWDS_MAX; i++) {
+                Crowd *crowd = &engine->crowds[i];
+
+                crowd->since_usec += blind_usec;
+                for (size_t k = 0; k < crowd->n_points; k++)
+                        crowd->points[k].at_usec += blind_usec;
+        }
+
         return engine_pass_time(engine, now) | engine_settle(engine, now);
 }
 
@@ -730,6 +753,11 @@ unsigned engine_confirm(Engine *engine, Moment now, const Worker *workers, size_
 }
 
 void engine_hint(Engine *engine, Moment now) {
+        /* While it watches, the next look comes as soon by itself; one right after it would be no other look.
+         */
+        if (engine->active || engine->syncing)
+                return;
+
         engine->hint_look_usec =
                         MIN(engine->hint_look_usec,
                             usec_add(now.monotonic_usec, engine->settings.poll_interval_usec));

@@ -125,7 +125,8 @@ void engine_set_polling(Engine *engine, bool polling);
 /* What a look found: the running workers whose names match, sorted by pid, then start time. */
 unsigned engine_look(Engine *engine, Moment now, const Worker *workers, size_t n_workers);
 
-/* A look that saw nothing at all, not even an idle kernel thread: it says nothing about the workers. */
+/* A look that saw nothing at all, not even an idle kernel thread: it says nothing about the workers, and the
+ * time since the look before counts for nobody. */
 unsigned engine_look_failed(Engine *engine, Moment now);
 
 /* The second look that ENGINE_LOOK_AGAIN asked for. */

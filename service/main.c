@@ -134,7 +134,6 @@ static void print_settings(const Settings *settings) {
 static void prepare_for_crisis(void) {
         const struct sched_param parameter = { .sched_priority = REALTIME_PRIORITY };
         FILE *file;
-        int r;
 
         /* What a large message took is given back when it is done with. By itself the C library keeps more
          * and more of it, which stays locked. */
@@ -154,10 +153,6 @@ static void prepare_for_crisis(void) {
                 log_info("Can't protect the process from the OOM killer, going on without: %m");
         if (file)
                 (void) fclose(file);
-
-        r = log_start_writer();
-        if (r < 0)
-                log_info("Can't start a process that writes the log, going on without: %s", g_strerror(-r));
 }
 
 static char *lasting_file(void) {
@@ -187,9 +182,19 @@ static int run(const Options *options) {
         if (r < 0)
                 return 2;
 
+        /* Before the first line of a daemon: nobody may be reading. */
+        if (!options->check_config) {
+                r = log_start_writer();
+                if (r < 0)
+                        log_info("Can't start a process that writes the log, going on without: %s",
+                                 g_strerror(-r));
+        }
+
         r = settings_load(&manager_options.paths, log_settings_warning, NULL, &settings);
-        if (r < 0)
+        if (r < 0) {
+                log_error("Can't read the configuration, ending: %s", g_strerror(-r));
                 return EXIT_FAILURE;
+        }
         if (options->check_config) {
                 print_settings(&settings);
                 return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -166,7 +166,8 @@ static void describe_state(const Manager *manager, char *buffer, size_t size) {
         }
 
         case ENGINE_RECOVERY:
-                (void) snprintf(buffer, size, "%ssynced; no other sync for the next %s; %s", mark,
+                (void) snprintf(buffer, size, "%s; no other sync for the next %s; %s",
+                                manager->settings.dry_run ? "dry run: would have synced" : "synced",
                                 describe_duration(
                                                 usec_subtract(engine_recovery_end_usec(engine), now_usec),
                                                 duration, sizeof(duration)),
@@ -194,6 +195,9 @@ const char *manager_status(const Manager *manager, char *buffer, size_t size) {
 
 static void manager_notify_status(Manager *manager) {
         char status[MANAGER_STATUS_MAX];
+
+        if (manager->rehearsing)
+                return;
 
         (void) manager_status(manager, status, sizeof(status));
         if (streq(status, manager->status))
@@ -481,6 +485,7 @@ static int manager_rehearse(Manager *manager) {
         Settings settings;
         int r;
 
+        manager->rehearsing = true;
         (void) dl_iterate_phdr(hold_code, NULL);
 
         settings_init(&settings);
@@ -508,7 +513,6 @@ static int manager_rehearse(Manager *manager) {
         if (r < 0)
                 return r;
 
-        manager->rehearsing = true;
         return syncer_rehearse(manager->syncer);
 }
 
@@ -539,12 +543,17 @@ static void on_rehearsed(Manager *manager, int r) {
 static void on_sync_ended(int result, uint64_t entered_usec, uint64_t duration_usec, void *userdata) {
         Manager *manager = userdata;
         const EngineSync *sync = engine_sync(manager->engine);
+        uint64_t since_asked_usec = 0;
 
         if (manager->rehearsing) {
                 on_rehearsed(manager, result);
                 return;
         }
 
+        /* What counts is the time since it was asked for: the helper may have waited for a CPU first. */
+        if (sync)
+                since_asked_usec = usec_subtract(
+                                usec_add(entered_usec, duration_usec), sync->start.monotonic_usec);
         if (result >= 0 && sync)
                 log_debug("sync() was entered %" PRIu64 "us after it was decided",
                           usec_subtract(entered_usec, sync->start.monotonic_usec));
@@ -552,7 +561,7 @@ static void on_sync_ended(int result, uint64_t entered_usec, uint64_t duration_u
         manager_carry_out(
                         manager, engine_sync_ended(
                                                  manager->engine, moment_now(),
-                                                 result < 0 ? SYNC_FAILED : SYNC_OK, duration_usec));
+                                                 result < 0 ? SYNC_FAILED : SYNC_OK, since_asked_usec));
 }
 
 static void on_connector_state(bool listening, const char *reason, void *userdata) {

@@ -395,10 +395,27 @@ static void test_recovery_and_backoff(Fixture *fixture, gconstpointer data) {
         pass_until(fixture, ENGINE_EPISODE_ENDED);
         g_assert_cmpuint(engine_ended_episode(fixture->engine, 0)->sync_count, ==, 8);
         pass(fixture, SECONDS(1000));
+        take_actions(fixture);
         make_stuck(fixture);
         end_sync(fixture, 1);
         take_actions(fixture);
         g_assert_cmpuint(pass_until(fixture, ENGINE_START_SYNC), ==, SECONDS(30));
+}
+
+static void test_backoff_of_a_crowd(Fixture *fixture, gconstpointer data) {
+        static const unsigned expected[] = { 1, 2, 4, 8, 16, 16 };
+
+        /* They take turns, and are never freed as a crowd. */
+        take_turns(fixture, 5, 12);
+        for (size_t i = 0; i < ELEMENTSOF(expected); i++) {
+                uint64_t begin_usec = fixture->now.monotonic_usec;
+
+                end_sync(fixture, 1);
+                take_turns(fixture, 5, 600);
+                g_assert_nonnull(engine_sync(fixture->engine));
+                g_assert_cmpint(engine_sync(fixture->engine)->rule, ==, RULE_CROWD);
+                g_assert_cmpuint(fixture->now.monotonic_usec - begin_usec, ==, expected[i] * SECONDS(30));
+        }
 }
 
 static void test_no_backoff_when_somebody_is_freed(Fixture *fixture, gconstpointer data) {
@@ -430,6 +447,12 @@ static void test_failed_sync(Fixture *fixture, gconstpointer data) {
         g_assert_cmpint(engine_last_real_sync(fixture->engine)->result, ==, SYNC_FAILED);
         take_actions(fixture);
         g_assert_cmpuint(pass_until(fixture, ENGINE_START_SYNC), ==, SECONDS(1));
+
+        /* One that was never made recovered nobody. */
+        fixture->actions |= engine_sync_ended(fixture->engine, fixture->now, SYNC_FAILED, 0);
+        fixture->n_workers = 0;
+        pass_until(fixture, ENGINE_EPISODE_ENDED);
+        g_assert_cmpint(engine_ended_episode(fixture->engine, 0)->outcome, ==, OUTCOME_CLEARED);
 }
 
 static void test_stalled_sync(Fixture *fixture, gconstpointer data) {
@@ -612,9 +635,10 @@ static void test_failed_look(Fixture *fixture, gconstpointer data) {
         }
         assert_state(fixture, "busy");
         g_assert_false(fixture->actions & ENGINE_START_SYNC);
-        advance(fixture, SECONDS(1));
-        look(fixture);
-        g_assert_true(fixture->actions & ENGINE_START_SYNC);
+
+        /* But it was not seen running meanwhile. */
+        g_assert_cmpuint(engine_running_usec(fixture->engine, engine_oldest_worker(fixture->engine)), ==, 0);
+        g_assert_cmpuint(pass_until(fixture, ENGINE_START_SYNC), ==, SECONDS(30));
 }
 
 static void test_wakeups(Fixture *fixture, gconstpointer data) {
@@ -641,7 +665,16 @@ static void test_wakeups(Fixture *fixture, gconstpointer data) {
         g_assert_cmpuint(wake_usec(fixture), ==, fixture->now.monotonic_usec + SECONDS(1));
         engine_set_polling(fixture->engine, false);
 
-        /* Busy, it polls; at the earliest deadline it is exact. */
+        /* Busy, it polls; at the earliest deadline it is exact. A birth adds no look. */
+        run_workers(fixture, 50, 1);
+        look(fixture);
+        advance(fixture, SECONDS(0.01));
+        engine_hint(fixture->engine, fixture->now);
+        pass(fixture, SECONDS(0.99));
+        g_assert_cmpuint(wake_usec(fixture), ==, fixture->now.monotonic_usec + SECONDS(1));
+        engine_set_polling(fixture->engine, false);
+        fixture->n_workers = 0;
+        pass(fixture, SECONDS(2));
         run_workers(fixture, 50, 1);
         look(fixture);
         g_assert_cmpuint(
@@ -1031,6 +1064,7 @@ int main(int argc, char **argv) {
                 { "/engine/crowd/not-confirmed-by-nobody", test_crowd_not_confirmed_by_nobody },
                 { "/engine/crowd/long-memory", test_crowd_long_memory },
                 { "/engine/recovery-and-backoff", test_recovery_and_backoff },
+                { "/engine/backoff-of-a-crowd", test_backoff_of_a_crowd },
                 { "/engine/no-backoff-when-somebody-is-freed", test_no_backoff_when_somebody_is_freed },
                 { "/engine/no-recovery-time", test_no_recovery_time },
                 { "/engine/failed-sync", test_failed_sync },

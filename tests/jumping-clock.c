@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * For LD_PRELOAD: the clock that people set (CLOCK_REALTIME) jumps by 130 years at every look at it, there
+ * and back. All other clocks go right.
+ */
+
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define YEAR_2100_SEC 4102444800
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+        static atomic_uint n_looks;
+        long r;
+
+        r = syscall(SYS_clock_gettime, clock, time);
+        if (r >= 0 && clock == CLOCK_REALTIME)
+                time->tv_sec = atomic_fetch_add(&n_looks, 1) % 2 == 0 ? YEAR_2100_SEC : 0;
+        return (int) r;
+}
