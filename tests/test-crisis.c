@@ -251,7 +251,7 @@ static void assert_sync_in_time(BusFixture *fixture, Client *client) {
         (void) client_wait_signal(client, "EpisodeEnded");
 }
 
-static bool is_in_sync(pid_t pid) {
+_unused_ static bool is_in_sync(pid_t pid) {
         g_autofree char *path = g_strdup_printf("/proc/%d/syscall", (int) pid), *text = NULL;
 
         return g_file_get_contents(path, &text, NULL, NULL) && g_ascii_strtoll(text, NULL, 10) == SYS_sync;
