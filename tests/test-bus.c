@@ -3,6 +3,10 @@
 /* org.wbwatch1 on a real bus: what the running daemon shows, takes, refuses and tells. Who may change it is
  * for test-authority.c; here everyone who does is root. */
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/fanotify.h>
+
 #include "bus-fixture.h"
 
 #include <signal.h>
@@ -1277,6 +1281,55 @@ static void test_course_dry_run(BusFixture *fixture, gconstpointer data) {
 }
 
 /* A name that is no text must not end the connection, as D-Bus has it for whoever sends such. */
+/* The worker turns idle between the look that calls it stuck and the one right before the act: the kernel
+ * holds each opening of its name up until the test has seen it, and this is how the test tells the two apart.
+ */
+static void test_turns_idle(BusFixture *fixture, gconstpointer data) {
+        enum {
+                SEEN_RUNNING = 1,
+                CALLED_STUCK,
+                LOOKED_AGAIN
+        };
+        g_autofree char *pids = g_strdup_printf("%d ", WORKER_PID);
+        g_autofree char *comm = g_strdup_printf("%s/%d/comm", fixture->proc.root, WORKER_PID);
+        _cleanup_close_ int fanotify_fd = -EBADF;
+        _cleanup_client_ Client *client = NULL;
+
+        fixture_write_config(
+                        fixture,
+                        "[Watch]\nThresholdSec=1s\nPollIntervalSec=1min\nSweepIntervalSec=1s\nCrowdSize=0\n");
+        fixture_start_bus(fixture);
+        client = client_new(fixture, UID_NOBODY);
+        fixture_start_daemon(fixture, "--debug", NULL);
+        g_free(client_wait_owner(client, BUS_NAME));
+
+        fake_proc_add(&fixture->proc, WORKER_PID, WORKER_NAME, FLAGS_WORKER, WORKER_START_TIME);
+        fanotify_fd = fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY);
+        g_assert_no_errno(fanotify_fd);
+        g_assert_no_errno(fanotify_mark(fanotify_fd, FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD, comm));
+        fake_proc_list(&fixture->proc, pids);
+
+        for (int n = SEEN_RUNNING; n <= LOOKED_AGAIN; n++) {
+                struct pollfd waiting = { .fd = fanotify_fd, .events = POLLIN };
+                struct fanotify_event_metadata event;
+                struct fanotify_response response;
+
+                g_assert_cmpint(poll(&waiting, 1, FIXTURE_TIMEOUT_SEC * 1000), ==, 1);
+                g_assert_cmpint(read(fanotify_fd, &event, sizeof(event)), ==, sizeof(event));
+                if (n == LOOKED_AGAIN)
+                        fake_proc_add(&fixture->proc, WORKER_PID, "kworker/0:1-inode_switch_wbs",
+                                      FLAGS_WORKER, WORKER_START_TIME);
+
+                response = (struct fanotify_response){ .fd = event.fd, .response = FAN_ALLOW };
+                g_assert_cmpint(write(fanotify_fd, &response, sizeof(response)), ==, sizeof(response));
+                (void) close(event.fd);
+        }
+
+        fixture_wait_log(fixture, "Not acting");
+        assert_property(client, "SyncCount", "uint64 0");
+        g_assert_cmpuint(client_count_signals(client, "SyncStarted"), ==, 0);
+}
+
 static void test_hostile_name(BusFixture *fixture, gconstpointer data) {
         static const char name[] = "kworker/0:1+inode_switch_wbs\xff\xc3(\x1b[31m\n)";
         _cleanup_client_ Client *client = start(fixture, FAST_SETTINGS "DryRun=yes\n");
@@ -1617,6 +1670,7 @@ int main(int argc, char *argv[]) {
         FIXTURE_TEST("/bus/force-sync/limit", test_force_sync_limit);
         FIXTURE_TEST("/bus/course", test_course);
         FIXTURE_TEST("/bus/course/dry-run", test_course_dry_run);
+        FIXTURE_TEST("/bus/course/turns-idle", test_turns_idle);
         FIXTURE_TEST("/bus/course/hostile-name", test_hostile_name);
         FIXTURE_TEST("/bus/course/no-kernel-thread", test_no_kernel_thread);
         FIXTURE_TEST("/bus/connection/bus-comes-later", test_bus_comes_later);
