@@ -17,7 +17,6 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <libmnl/libmnl.h>
-#include <limits.h>
 #include <linux/cn_proc.h>
 #include <linux/connector.h>
 #include <linux/filter.h>
@@ -128,9 +127,10 @@ ConnectorNews connector_parse(
         struct proc_event event;
         struct cn_msg message;
         const uint8_t *payload;
+        const size_t needed = MNL_NLMSG_HDRLEN + sizeof(message) + sizeof(event);
 
-        if (size > INT_MAX || !mnl_nlmsg_ok(header, (int) size) ||
-            mnl_nlmsg_get_payload_len(header) < sizeof(message) + sizeof(event))
+        /* Not by mnl_nlmsg_ok(), which takes a length of 2 GiB and more for a negative one. */
+        if (size < needed || header->nlmsg_len < needed || header->nlmsg_len > size)
                 return CONNECTOR_NOTHING;
 
         payload = mnl_nlmsg_get_payload(header);

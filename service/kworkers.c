@@ -49,6 +49,9 @@
 #define PIDS_MIN 4096
 #define WORKERS_MIN 256
 
+/* After so many looks in a row that found few workers, what a storm of them needed is given back. */
+#define CALM_LOOKS 8
+
 /* A stat is about 350 bytes; its fields up to the 22nd always fit. */
 #define STAT_SIZE 1024
 
@@ -87,6 +90,7 @@ struct KworkerReader {
         /* The workers of the last look and of the one under way. */
         WorkerArray found[2];
         WorkerArray *last, *current;
+        unsigned n_calm_looks;
 
         bool found_kthread;
         int trouble; /* the error of the last look that made it incomplete, or 0 */
@@ -385,6 +389,25 @@ static int add_worker(KworkerReader *reader, const Worker *worker) {
 
         reader->current->workers[reader->current->n_workers++] = *worker;
         return 0;
+}
+
+/* Gives memory back that is needed no longer. Both arrays are of one size. */
+static void give_back(KworkerReader *reader) {
+        if (reader->last->n_allocated == WORKERS_MIN || reader->last->n_workers > WORKERS_MIN / 2) {
+                reader->n_calm_looks = 0;
+                return;
+        }
+        if (++reader->n_calm_looks < CALM_LOOKS)
+                return;
+
+        for (size_t i = 0; i < ELEMENTSOF(reader->found); i++) {
+                Worker *workers = g_try_renew(Worker, reader->found[i].workers, WORKERS_MIN);
+
+                if (!workers)
+                        continue;
+                reader->found[i].workers = workers;
+                reader->found[i].n_allocated = WORKERS_MIN;
+        }
 }
 
 /* The pid that a text spells, or 0: an overlong number and any other text is no thread's. */
@@ -752,6 +775,8 @@ int kworker_reader_look(KworkerReader *reader, const char *glob, KworkerLook *re
         WorkerArray *workers;
         size_t n_read;
         int r;
+
+        give_back(reader);
 
         reader->trouble = 0;
         reader->found_kthread = false;

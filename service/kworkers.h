@@ -65,8 +65,9 @@ typedef struct KworkerLook {
  * whole folder. A worker that the last look saw and that the list leaves out is looked at by its pid: a list
  * read in several pieces may miss one. Vanishing entries are normal. A worker of the last look that cannot be
  * read for want of descriptors or memory, or by an I/O error, is kept as it was, since not seeing is not the
- * same as being gone. Does not allocate unless there are more kernel threads or running workers than ever
- * before. Negative errno only when nothing could be read at all; ret is untouched then. */
+ * same as being gone. Does not allocate unless there are more kernel threads than ever before, or more
+ * running workers than at any of the last few looks. Negative errno only when nothing could be read at all;
+ * ret is untouched then. */
 int kworker_reader_look(KworkerReader *reader, const char *glob, KworkerLook *ret);
 
 /* Why a look may have found no kernel thread at all, for people: hidepid, a foreign pid namespace, or a

@@ -495,6 +495,15 @@ static uint64_t glob_list_ways(const char *list, const char *end, bool *ret_open
         }
 }
 
+static int fail_ways(const char *glob, uint64_t ways, char **ret_error) {
+        char shown[SHOWN_SIZE];
+
+        return fail(-ERANGE, ret_error,
+                    "%s has too many pattern lists: it could match a name in %" PRIu64
+                    " ways or more, the maximum is %" PRIu64,
+                    show(glob, shown), ways, GLOB_WAYS_MAX);
+}
+
 /* Refuses globs that fnmatch(3) could match against a name in exponential time.
  *
  * glibc tries every way in which pattern lists and wildcards can share out the name among themselves. Without
@@ -502,18 +511,28 @@ static uint64_t glob_list_ways(const char *list, const char *end, bool *ret_open
  * though, tries all that follows anew, once for each of its alternatives and for each length that it may
  * have. The product of these is bounded here.
  *
+ * What begins like a list and does not end is none, and yet: from each one glibc looks for the ends of all
+ * that follow, so that two of them cost twice as much as one, and a `*` that begins such a list it does go
+ * back behind.
+ *
  * Whether a list is escaped or in brackets is not looked at: to count one too many is safe, and glibc has
  * several opinions on where brackets end. */
 static int check_glob_cost(const char *glob, char **ret_error) {
         const char *last_end = glob; /* of the last list */
         bool open = false;           /* there was a `*` since */
+        unsigned n_endless = 0;      /* beginnings of lists without an end */
         char shown[SHOWN_SIZE];
         uint64_t ways = 1;
 
         for (const char *p = glob; *p != '\0'; p++) {
-                const char *end = strchr("?*+@!", *p) && p[1] == '(' ? glob_list_end(p + 1) : NULL;
-                bool ends_open;
+                bool begins = strchr("?*+@!", *p) && p[1] == '(', ends_open;
+                const char *end = begins ? glob_list_end(p + 1) : NULL;
 
+                if (begins && !end) {
+                        ways *= (*p == '*' ? 64 : 1) * (n_endless++ > 0 ? 2 : 1);
+                        if (ways > GLOB_WAYS_MAX)
+                                return fail_ways(glob, ways, ret_error);
+                }
                 if (!end) {
                         if (*p == '*' && p >= last_end)
                                 open = true;
@@ -538,10 +557,7 @@ static int check_glob_cost(const char *glob, char **ret_error) {
                                     "alternative, without \"*\"",
                                     show(glob, shown), *p);
                 if (ways > GLOB_WAYS_MAX)
-                        return fail(-ERANGE, ret_error,
-                                    "%s has too many pattern lists: it could match a name in %" PRIu64
-                                    " ways or more, the maximum is %" PRIu64,
-                                    show(glob, shown), ways, GLOB_WAYS_MAX);
+                        return fail_ways(glob, ways, ret_error);
 
                 open = ends_open;
                 last_end = end;

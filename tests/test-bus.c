@@ -1431,7 +1431,7 @@ static void test_bus_is_lost(BusFixture *fixture, gconstpointer data) {
         fixture_start_bus(fixture);
         _cleanup_client_ Client *later = client_new(fixture, UID_ROOT);
         g_free(client_wait_owner(later, BUS_NAME));
-        assert_property(later, "State", "'paused'");
+        client_wait_property(later, "State", "'paused'");
         assert_property(later, "PausedUntilUSec", "uint64 18446744073709551615");
         assert_property(later, "SyncCount", "uint64 2");
         assert_property(later, "CrowdSize", "uint32 9");

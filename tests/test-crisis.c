@@ -251,12 +251,6 @@ static void assert_sync_in_time(BusFixture *fixture, Client *client) {
         (void) client_wait_signal(client, "EpisodeEnded");
 }
 
-_unused_ static bool is_in_sync(pid_t pid) {
-        g_autofree char *path = g_strdup_printf("/proc/%d/syscall", (int) pid), *text = NULL;
-
-        return g_file_get_contents(path, &text, NULL, NULL) && g_ascii_strtoll(text, NULL, 10) == SYS_sync;
-}
-
 /* ---- 1: the log ---- */
 
 /* Who takes the lines. */
@@ -402,6 +396,12 @@ static void test_log(BusFixture *fixture, gconstpointer data) {
 /* ---- 4: the disk ---- */
 
 #ifndef HAS_ADDRESS_SANITIZER /* its own library's pages are nobody's to hold */
+
+static bool is_in_sync(pid_t pid) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/syscall", (int) pid), *text = NULL;
+
+        return g_file_get_contents(path, &text, NULL, NULL) && g_ascii_strtoll(text, NULL, 10) == SYS_sync;
+}
 
 static void run_script(const char *format, ...) G_GNUC_PRINTF(1, 2);
 static void run_script(const char *format, ...) {
@@ -990,6 +990,8 @@ static void test_no_descriptors(BusFixture *fixture, gconstpointer data) {
         uint64_t late_usec;
 
         client = start_quick_daemon(fixture);
+        /* No second one, however long the first one takes. */
+        client_set(client, "RecoveryUSec", g_variant_new_uint64(USEC_PER_HOUR));
         fixture_add_worker(fixture);
         client_wait_property(client, "State", "'busy'");
         g_assert_no_errno(prlimit(fixture->daemon.pid, RLIMIT_NOFILE, NULL, &limit));
@@ -1221,6 +1223,8 @@ static void enter_state(BusFixture *fixture, Client *client, const char *state) 
                 (void) wait_sync_started(client, THRESHOLD_USEC);
         if (streq(state, "recovery"))
                 assert_result(client_wait_signal(client, "SyncFinished"), "ok");
+        if (streq(state, "paused"))
+                (void) client_wait_signal(client, "EpisodeStarted");
         client_wait_property(client, "State", text);
 }
 
@@ -1249,7 +1253,10 @@ static void test_state(BusFixture *fixture, gconstpointer data) {
         (void) client_call(client, "Pause", NULL);
         assert_property(client, "State", in_pause);
         set_threshold(client, THRESHOLD_USEC);
+        if (streq(state, "busy"))
+                (void) client_wait_signal(client, "EpisodeStarted");
         assert_property(client, "State", in_pause);
+        assert_property(client, "SyncCount", count_text);
         set_threshold(client, USEC_PER_HOUR);
         (void) client_call(client, "Resume", NULL);
         if (streq(state, "paused"))
