@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * What a look at the kernel workers costs, with few and many processes, and with few and many kernel threads.
+ *
+ * A real machine cannot be given 6,000 kernel threads at will. But in a pid namespace of its own with a proc
+ * filesystem of its own, pid 2 can be any process, and its children are listed and read just as those of
+ * kthreadd are. Files are mounted over the stat of pid 2 and over what tells that some of its children are
+ * running workers. So each of these figures is one of the real proc filesystem.
+ */
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "kworkers.h"
+#include "measure.h"
+
+#define PROC_ROOT "/run/proc"
+#define KTHREADD_PID 2
+
+/* As many as the real bug shows at once. */
+#define N_RUNNING 16
+
+#define GLOB "kworker/*inode_switch_wbs*"
+
+/* Enough for a process that only sleeps. */
+#define STACK_SIZE 4096
+
+typedef struct World {
+        pid_t init; /* its first process, with which all end */
+} World;
+
+G_NORETURN static int sleep_forever(void *unused) {
+        for (;;)
+                (void) pause();
+}
+
+/* Starts n processes that share this one's memory. They end with their pid namespace. */
+static void start_sleepers(unsigned n) {
+        uint8_t *stacks;
+
+        if (n == 0)
+                return;
+
+        stacks = mmap(NULL, (size_t) n * STACK_SIZE, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        g_assert_true(stacks != MAP_FAILED);
+        for (unsigned i = 1; i <= n; i++)
+                if (clone(sleep_forever, stacks + (size_t) i * STACK_SIZE, CLONE_VM | SIGCHLD, NULL) < 0)
+                        g_error("can't start a process, after %u: %s", i - 1, g_strerror(errno));
+}
+
+static void tell(int fd, char c) {
+        g_assert_cmpint(write(fd, &c, 1), ==, 1);
+}
+
+static void await_told(int fd) {
+        char c;
+
+        if (read(fd, &c, 1) != 1)
+                _exit(EXIT_FAILURE);
+}
+
+/* Pid 1 of the namespace: starts pid 2, which starts the kernel threads, and then the other processes. */
+G_NORETURN static void run_init(unsigned n_kthreads, unsigned n_others, int told_fd) {
+        int ready[2];
+        pid_t kthreadd;
+
+        g_assert_no_errno(prctl(PR_SET_PDEATHSIG, SIGKILL));
+        g_assert_no_errno(mount("proc", PROC_ROOT, "proc", 0, NULL));
+        g_assert_no_errno(pipe2(ready, O_CLOEXEC));
+
+        kthreadd = fork();
+        g_assert_no_errno(kthreadd);
+        if (kthreadd == 0) {
+                g_assert_no_errno(prctl(PR_SET_NAME, "kworker/0:1-eve"));
+                start_sleepers(n_kthreads);
+                tell(ready[1], 'r');
+                (void) sleep_forever(NULL);
+        }
+        g_assert_cmpint(kthreadd, ==, KTHREADD_PID);
+        await_told(ready[0]);
+
+        start_sleepers(n_others);
+        tell(told_fd, 'r');
+        (void) sleep_forever(NULL);
+}
+
+/* Mounts a file with this text over one in the proc root. */
+static void cover(pid_t pid, const char *name, const char *text) {
+        g_autofree char *path = g_strdup_printf(PROC_ROOT "/%d/%s", (int) pid, name);
+        g_autofree char *cover = g_strdup_printf("/run/%d-%s", (int) pid, name);
+
+        g_assert_true(g_file_set_contents(cover, text, -1, NULL));
+        g_assert_no_errno(mount(cover, path, NULL, MS_BIND, NULL));
+}
+
+static void cover_worker(pid_t pid) {
+        g_autofree char *name = g_strdup_printf("kworker/0:%d+inode_switch_wbs", (int) pid);
+        g_autofree char *stat = fake_proc_stat_text(pid, name, FLAGS_WORKER, /* start_time= */ 100);
+        g_autofree char *comm = g_strconcat(name, "\n", NULL);
+
+        cover(pid, "stat", stat);
+        cover(pid, "comm", comm);
+}
+
+static World world_new(unsigned n_kthreads, unsigned n_others) {
+        g_autofree char *kthreadd = fake_proc_stat_text(2, "kthreadd", FLAGS_KTHREAD, /* start_time= */ 0);
+        World world;
+        int told[2];
+
+        (void) mkdir(PROC_ROOT, 0755);
+        g_assert_no_errno(pipe2(told, O_CLOEXEC));
+
+        world.init = (pid_t) syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
+        if (world.init < 0)
+                measure_skip("it needs a pid namespace: %s", g_strerror(errno));
+        if (world.init == 0)
+                run_init(n_kthreads, n_others, told[1]);
+
+        g_assert_no_errno(close(told[1]));
+        await_told(told[0]);
+        g_assert_no_errno(close(told[0]));
+
+        cover(KTHREADD_PID, "stat", kthreadd);
+        for (pid_t pid = KTHREADD_PID + 1; pid <= KTHREADD_PID + N_RUNNING; pid++)
+                cover_worker(pid);
+        return world;
+}
+
+static void world_done(World *world) {
+        g_assert_no_errno(umount2(PROC_ROOT, MNT_DETACH));
+        g_assert_no_errno(kill(world->init, SIGKILL));
+        g_assert_cmpint(waitpid(world->init, NULL, 0), ==, world->init);
+}
+
+/* n looks that find n_running workers, that far apart. */
+static void measure_looks(
+                const char *glob,
+                size_t n_running,
+                unsigned n,
+                unsigned pause_usec,
+                Samples *usec) {
+        _cleanup_(kworker_reader_freep) KworkerReader *reader = NULL;
+        KworkerLook look;
+
+        g_assert_cmpint(kworker_reader_new(PROC_ROOT, &reader), ==, 0);
+        for (unsigned i = 0; i <= n; i++) {
+                double begin_usec;
+
+                g_usleep(pause_usec);
+                begin_usec = thread_cpu_usec();
+                g_assert_cmpint(kworker_reader_look(reader, glob, &look), ==, 0);
+                /* The first one opens what the others keep open. */
+                if (i > 0)
+                        samples_add(usec, thread_cpu_usec() - begin_usec);
+
+                g_assert_true(look.found_kthread);
+                g_assert_cmpuint(look.n_workers, ==, n_running);
+        }
+}
+
+/* As the Rust tool looks: it reads the folder and the stat of each process. */
+static unsigned scan(void) {
+        DIR *folder = opendir(PROC_ROOT);
+        struct dirent *entry;
+        unsigned n = 0;
+
+        g_assert_nonnull(folder);
+        while ((entry = readdir(folder))) {
+                _cleanup_close_ int fd = -EBADF;
+                char path[300], text[1024];
+                Worker worker;
+                uint64_t flags;
+                ssize_t size;
+
+                if (!g_ascii_isdigit(entry->d_name[0]))
+                        continue;
+                (void) snprintf(path, sizeof(path), "%s/stat", entry->d_name);
+                fd = openat(dirfd(folder), path, O_RDONLY | O_CLOEXEC);
+                size = fd < 0 ? -1 : read(fd, text, sizeof(text));
+                if (size > 0 && worker_parse_stat(text, (size_t) size, &worker, &flags) >= 0 &&
+                    worker_name_work(worker.name))
+                        n++;
+        }
+        g_assert_no_errno(closedir(folder));
+        return n;
+}
+
+static void measure_scans(unsigned n, unsigned pause_usec, Samples *usec) {
+        for (unsigned i = 0; i <= n; i++) {
+                double begin_usec;
+
+                g_usleep(pause_usec);
+                begin_usec = thread_cpu_usec();
+                g_assert_cmpuint(scan(), ==, N_RUNNING);
+                if (i > 0)
+                        samples_add(usec, thread_cpu_usec() - begin_usec);
+        }
+}
+
+/* The whole daemon, busy: the look, the engine, and the loop around them. */
+static void measure_daemon(unsigned n_processes) {
+        Daemon daemon =
+                        daemon_start(NULL, NULL, "PollIntervalSec=100ms\nThresholdSec=1h\nCrowdSize=0\n",
+                                     "--proc-root", PROC_ROOT, NULL);
+        unsigned n_parts = measure_short ? 1 : 5;
+        _cleanup_samples_ Samples usec = samples_new();
+        double calls, looks;
+        Tracer tracer;
+
+        daemon_settle(&daemon);
+        for (unsigned i = 0; i < n_parts; i++) {
+                Usage before = usage_of(daemon.pid), used;
+
+                g_usleep(1 * USEC_PER_SEC);
+                used = usage_since(daemon.pid, before);
+                samples_add(&usec, used.cpu_msec * 1000 / used.wakeups);
+        }
+        samples_report(&usec, "us", "look/daemon/%u/cpu", n_processes);
+
+        tracer = trace_begin(daemon.pid);
+        g_usleep(1 * USEC_PER_SEC);
+        trace_end(&tracer, "epoll_wait", &calls, &looks);
+        report(calls / looks, "calls", "look/daemon/%u/system-calls", n_processes);
+        daemon_stop(&daemon);
+}
+
+static void measure_world(unsigned total) {
+        _cleanup_samples_ Samples look_usec = samples_new(), cold_look_usec = samples_new(),
+                                  scan_usec = samples_new(), cold_scan_usec = samples_new();
+        unsigned n = measure_short ? 5 : 30;
+
+        measure_looks(GLOB, N_RUNNING, n * 10, 0, &look_usec);
+        samples_report(&look_usec, "us", "look/%u/cpu", total);
+        measure_scans(n, 0, &scan_usec);
+        samples_report(&scan_usec, "us", "look/%u/scan-cpu", total);
+
+        /* What is used but ten times a second has to be fetched into the caches each time. */
+        measure_looks(GLOB, N_RUNNING, n, 100 * USEC_PER_MSEC, &cold_look_usec);
+        samples_report(&cold_look_usec, "us", "look/%u/cold-cpu", total);
+        measure_scans(n, 100 * USEC_PER_MSEC, &cold_scan_usec);
+        samples_report(&cold_scan_usec, "us", "look/%u/cold-scan-cpu", total);
+
+        measure_daemon(total);
+}
+
+/* With many processes. */
+static void measure_processes(void) {
+        static const unsigned totals[] = { 200, 20000 };
+
+        for (size_t i = 0; i < ELEMENTSOF(totals); i++) {
+                World world = world_new(60, (measure_short ? MIN(totals[i], 4000) : totals[i]) - 60 - 2);
+
+                measure_world(totals[i]);
+                world_done(&world);
+        }
+}
+
+/* With many kernel threads. */
+static void measure_kthreads(void) {
+        static const unsigned totals[] = { 60, 600, 6000 };
+
+        for (size_t i = 0; i < ELEMENTSOF(totals); i++) {
+                _cleanup_samples_ Samples usec = samples_new();
+                World world = world_new(totals[i], 200);
+
+                measure_looks("kworker/*none*", 0, measure_short ? 20 : 200, 0, &usec);
+                samples_report(&usec, "us", "sweep/%u/cpu", totals[i]);
+                report(samples_median(&usec) / totals[i], "us", "sweep/%u/cpu-of-each", totals[i]);
+                world_done(&world);
+        }
+}
+
+int main(int argc, char **argv) {
+        measure_begin(argc, argv);
+        bus_start();
+        measure_kthreads();
+        measure_processes();
+        bus_stop();
+        return EXIT_SUCCESS;
+}

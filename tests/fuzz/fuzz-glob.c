@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* Any text as a glob, and what follows its NUL as a name. Whatever is taken as a glob is matched in a bounded
+ * time: fnmatch(3) takes exponential time for some. */
+
+#include "fuzz.h"
+
+#include <fnmatch.h>
+#include <glib.h>
+
+#include "kworkers.h"
+#include "settings.h"
+
+/* The bound in settings.c was set for 70 ms of CPU time, on a slow machine; a sanitizer does not slow
+ * fnmatch(3). */
+#define MATCH_USEC_MAX (500 * USEC_PER_MSEC)
+
+/* Lets libFuzzer follow what is slow: fnmatch(3) itself has no coverage to tell. */
+static uint8_t slowness[32] __attribute__((section("__libfuzzer_extra_counters"), used));
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        char *text = fuzz_text(data, size), *error = NULL, name[WORKER_NAME_MAX + 1] = "";
+        const char *after = text + strlen(text) + 1;
+        uint64_t start_usec, used_usec;
+        Settings settings;
+
+        if (after < text + size)
+                (void) g_strlcpy(name, after, sizeof(name));
+
+        settings_init(&settings);
+        if (settings_set_glob(&settings, SETTING_GLOB, text, "fuzz", &error) < 0) {
+                fuzz_assert(error && g_utf8_validate(error, -1, NULL));
+                free(error);
+        } else {
+                fuzz_assert(streq(settings.glob, text));
+                start_usec = usec_now(CLOCK_THREAD_CPUTIME_ID);
+                (void) fnmatch(settings.glob, name, FNM_EXTMATCH);
+                used_usec = usec_now(CLOCK_THREAD_CPUTIME_ID) - start_usec;
+                slowness[g_bit_storage(used_usec) % sizeof(slowness)] = 1;
+                fuzz_assert(used_usec < MATCH_USEC_MAX);
+        }
+
+        free(text);
+        return 0;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* Any bytes as a settings file. What is taken is within its bounds, and reads back as the same. */
+
+#include "fuzz.h"
+
+#include <glib.h>
+
+#include "settings.h"
+
+static void on_warning(const char *warning, void *userdata) {
+        fuzz_assert(g_utf8_validate(warning, -1, NULL));
+}
+
+static void on_unexpected_warning(const char *warning, void *userdata) {
+        fprintf(stderr, "%s\n", warning);
+        abort();
+}
+
+static void check_bounds(const Settings *settings, SettingId id) {
+        const SettingInfo *info = &setting_table[id];
+        uint64_t value = info->type == SETTING_TYPE_GLOB ? strlen(settings->glob)
+                                                         : settings_get_number(settings, id);
+
+        fuzz_assert(value >= info->minimum && value <= info->maximum);
+        fuzz_assert(memchr(settings->sources[id], '\0', sizeof(settings->sources[id])));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        g_autoptr(GString) written = g_string_new("[Watch]\n");
+        char *text = fuzz_text(data, size);
+        Settings settings, again;
+
+        settings_init(&settings);
+        (void) settings_parse_text(&settings, text, size, "file", NULL, on_warning, NULL);
+        free(text);
+
+        for (SettingId id = 0; id < _SETTING_MAX; id++) {
+                char value[SETTINGS_GLOB_MAX + 1];
+
+                check_bounds(&settings, id);
+                g_string_append_printf(
+                                written, "%s=%s\n", setting_table[id].key,
+                                settings_format(&settings, id, value, sizeof(value)));
+        }
+
+        settings_init(&again);
+        (void) settings_parse_text(
+                        &again, written->str, written->len, "file", NULL, on_unexpected_warning, NULL);
+        fuzz_assert(streq(settings.glob, again.glob));
+        for (SettingId id = 0; id < _SETTING_MAX; id++)
+                if (setting_table[id].type != SETTING_TYPE_GLOB)
+                        fuzz_assert(settings_get_number(&settings, id) == settings_get_number(&again, id));
+
+        return 0;
+}

@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* What all benchmarks need: see measure.h. */
+
+#include "measure.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#define EXIT_SKIP 77
+
+/* Far beyond what anything here takes: a wait that ends by it is a failure. */
+#define PATIENCE_MSEC 60000
+
+#define BUS_ADDRESS "unix:path=/run/bus"
+#define BUS_CONFIG "/run/bus.conf"
+#define SETTINGS_FILE "/run/settings.conf"
+#define NOTIFY_SOCKET "/run/notify"
+
+bool measure_short;
+
+static pid_t the_bus;
+
+/* Surroundings. */
+
+void measure_skip(const char *format, ...) {
+        va_list arguments;
+
+        fputs("SKIP: ", stdout);
+        va_start(arguments, format);
+        vprintf(format, arguments);
+        va_end(arguments);
+        putchar('\n');
+        exit(EXIT_SKIP);
+}
+
+void measure_begin(int argc, char **argv) {
+        measure_short = argc > 1 && streq(argv[1], "--short");
+        if (argc > (measure_short ? 2 : 1)) {
+                fprintf(stderr, "%s: %s: it takes --short or nothing\n", argv[0], argv[argc - 1]);
+                exit(2);
+        }
+
+        (void) setlinebuf(stdout);
+        if (geteuid() != 0)
+                measure_skip("it needs root");
+
+        /* Over /run, so that the services of this machine are not met either. */
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755") < 0)
+                measure_skip("it needs a mount namespace: %s", g_strerror(errno));
+
+        g_assert_true(g_setenv("TMPDIR", "/run", true));
+        g_assert_true(g_setenv("STATE_DIRECTORY", "/run", true));
+        g_unsetenv("WATCHDOG_USEC");
+}
+
+void measure_own_libraries(void) {
+        const char *const arguments[] = { "ldd", g_getenv("WBWATCHD"), NULL };
+        g_autofree char *output = NULL;
+        g_auto(GStrv) words = NULL;
+
+        g_assert_true(
+                        g_spawn_sync(NULL, (char **) arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
+                                     &output, NULL, NULL, NULL));
+        words = g_strsplit_set(output, " \t\n", -1);
+        for (char **word = words; *word; word++) {
+                char copy[] = "/var/tmp/wbwatch-library-XXXXXX";
+                g_autofree char *name = g_path_get_basename(*word), *text = NULL;
+                size_t size;
+                int fd;
+
+                if ((*word)[0] != '/' || g_str_has_prefix(name, "libc.") || g_str_has_prefix(name, "libm.") ||
+                    g_str_has_prefix(name, "ld-"))
+                        continue;
+
+                /* Written to the disk: what is dirty would count as private. */
+                g_assert_true(g_file_get_contents(*word, &text, &size, NULL));
+                fd = mkstemp(copy);
+                g_assert_no_errno(fd);
+                g_assert_cmpint(write(fd, text, size), ==, size);
+                g_assert_no_errno(fchmod(fd, 0755));
+                g_assert_no_errno(fsync(fd));
+                g_assert_no_errno(close(fd));
+                g_assert_no_errno(mount(copy, *word, NULL, MS_BIND, NULL));
+                g_assert_no_errno(unlink(copy));
+        }
+}
+
+/* Figures. */
+
+Samples samples_new(void) {
+        return (Samples){ .values = g_array_new(false, false, sizeof(double)) };
+}
+
+void samples_done(Samples *samples) {
+        g_array_unref(samples->values);
+}
+
+void samples_add(Samples *samples, double value) {
+        g_array_append_val(samples->values, value);
+}
+
+static int compare_doubles(const void *a, const void *b) {
+        const double *one = a, *other = b;
+
+        return (*one > *other) - (*one < *other);
+}
+
+static double samples_at(const Samples *samples, size_t i) {
+        return g_array_index(samples->values, double, i);
+}
+
+double samples_median(const Samples *samples) {
+        size_t n = samples->values->len;
+
+        g_assert_cmpuint(n, >, 0);
+        g_array_sort(samples->values, compare_doubles);
+        return (samples_at(samples, (n - 1) / 2) + samples_at(samples, n / 2)) / 2;
+}
+
+static void print_name(const char *format, va_list arguments) {
+        g_autofree char *name = g_strdup_vprintf(format, arguments);
+
+        printf("%-44s ", name);
+}
+
+void samples_report(const Samples *samples, const char *unit, const char *format, ...) {
+        double median = samples_median(samples); /* sorts them, too */
+        size_t n = samples->values->len;
+        va_list arguments;
+
+        va_start(arguments, format);
+        print_name(format, arguments);
+        va_end(arguments);
+        printf("%.4g %s (%.4g to %.4g, %zu runs)\n", median, unit, samples_at(samples, 0),
+               samples_at(samples, n - 1), n);
+}
+
+void report(double value, const char *unit, const char *format, ...) {
+        va_list arguments;
+
+        va_start(arguments, format);
+        print_name(format, arguments);
+        va_end(arguments);
+        printf("%.6g %s\n", value, unit);
+}
+
+double thread_cpu_usec(void) {
+        struct timespec time;
+
+        g_assert_no_errno(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time));
+        return (double) time.tv_sec * 1e6 + (double) time.tv_nsec / 1e3;
+}
+
+/* Processes. */
+
+static void die_with_parent(gpointer data) {
+        pid_t *parent = data;
+
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != *parent)
+                _exit(EXIT_FAILURE);
+}
+
+bool is_installed(const char *program) {
+        g_autofree char *path = g_find_program_in_path(program);
+
+        return path;
+}
+
+pid_t process_start(const char *const *arguments, int *ret_stdout, int *ret_stderr) {
+        GSpawnFlags flags = G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD;
+        g_autoptr(GError) error = NULL;
+        pid_t self = getpid();
+        GPid pid;
+
+        if (!ret_stdout)
+                flags |= G_SPAWN_STDOUT_TO_DEV_NULL;
+        if (!ret_stderr)
+                flags |= G_SPAWN_STDERR_TO_DEV_NULL;
+
+        (void) g_spawn_async_with_pipes(
+                        NULL, (char **) arguments, NULL, flags, die_with_parent, &self, &pid, NULL,
+                        ret_stdout, ret_stderr, &error);
+        if (g_error_matches(error, G_SPAWN_ERROR, G_SPAWN_ERROR_NOENT))
+                measure_skip("%s is not installed", arguments[0]);
+        g_assert_no_error(error);
+        return pid;
+}
+
+void process_stop(pid_t pid, int sig) {
+        g_assert_no_errno(kill(pid, sig));
+        g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+}
+
+char *await_line(int fd, const char *text) {
+        g_autoptr(GString) line = g_string_new(NULL);
+        char c;
+
+        while (read(fd, &c, 1) == 1) {
+                if (c != '\n') {
+                        g_string_append_c(line, c);
+                        continue;
+                }
+                if (strstr(line->str, text))
+                        return g_string_free(g_steal_pointer(&line), false);
+                g_string_truncate(line, 0);
+        }
+
+        g_error("it ended without a line that has \"%s\" in it", text);
+}
+
+static int open_notify_socket(const char *path) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd;
+
+        (void) g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
+        (void) unlink(path);
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        g_assert_no_errno(fd);
+        g_assert_no_errno(bind(fd, (const struct sockaddr *) &address, sizeof(address)));
+        return fd;
+}
+
+/* Takes the next message to the service manager. */
+static void take_notify(Daemon *daemon) {
+        struct pollfd message = { .fd = daemon->notify_fd, .events = POLLIN };
+        char buffer[4096];
+        ssize_t n;
+
+        if (poll(&message, 1, PATIENCE_MSEC) != 1)
+                g_error("wbwatchd does not tell the service manager that it is ready and listens; it can't "
+                        "listen in a container");
+        n = recv(daemon->notify_fd, buffer, sizeof(buffer) - 1, 0);
+        g_assert_no_errno(n);
+        buffer[n] = '\0';
+
+        if (strstr(buffer, "READY=1"))
+                daemon->ready_usec = usec_now(CLOCK_MONOTONIC);
+        if (g_str_has_prefix(buffer, "STATUS="))
+                daemon->listening = !strstr(buffer, "polling");
+}
+
+Daemon daemon_start(const char *wrapper, int *ret_log, const char *settings, ...) {
+        g_autofree char *text = g_strdup_printf("[Watch]\n%s", settings);
+        g_auto(GStrv) words = g_strsplit(wrapper ?: "", " ", -1);
+        g_autoptr(GPtrArray) arguments = g_ptr_array_new();
+        const char *argument, *wbwatchd = g_getenv("WBWATCHD");
+        Daemon daemon = { .notify_fd = open_notify_socket(NOTIFY_SOCKET) };
+        va_list list;
+
+        if (!wbwatchd)
+                g_error("$WBWATCHD must name the program to measure");
+        g_assert_true(g_file_set_contents(SETTINGS_FILE, text, -1, NULL));
+        g_assert_true(g_setenv("NOTIFY_SOCKET", NOTIFY_SOCKET, true));
+
+        for (char **word = words; *word; word++)
+                g_ptr_array_add(arguments, *word);
+        g_ptr_array_add(arguments, (char *) wbwatchd);
+        g_ptr_array_add(arguments, (char *) "--config");
+        g_ptr_array_add(arguments, (char *) SETTINGS_FILE);
+        va_start(list, settings);
+        while ((argument = va_arg(list, const char *)))
+                g_ptr_array_add(arguments, (char *) argument);
+        va_end(list);
+        g_ptr_array_add(arguments, NULL);
+
+        daemon.started_usec = usec_now(CLOCK_MONOTONIC);
+        daemon.pid = process_start((const char *const *) arguments->pdata, NULL, ret_log);
+        while (daemon.ready_usec == 0)
+                take_notify(&daemon);
+
+        g_unsetenv("NOTIFY_SOCKET");
+        return daemon;
+}
+
+void daemon_stop(Daemon *daemon) {
+        process_stop(daemon->pid, SIGTERM);
+        g_assert_no_errno(close(daemon->notify_fd));
+}
+
+void daemon_settle(Daemon *daemon) {
+        sd_bus *bus = bus_connect();
+
+        while (!daemon->listening)
+                take_notify(daemon);
+        bus_await_name(bus, "org.wbwatch1");
+        sd_bus_flush_close_unref(bus);
+}
+
+/* The bus. */
+
+/* Everything is allowed on it: who may what is no matter here. */
+void bus_start(void) {
+        static const char config[] =
+                        "<!DOCTYPE busconfig PUBLIC '-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN'"
+                        " 'http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd'>\n"
+                        "<busconfig>\n"
+                        "<type>system</type><listen>" BUS_ADDRESS "</listen><auth>EXTERNAL</auth>\n"
+                        "<policy context='default'><allow user='*'/><allow own='*'/>"
+                        "<allow send_destination='*'/><allow receive_sender='*'/></policy>\n"
+                        "</busconfig>\n";
+        static const char *const arguments[] = {
+                "dbus-daemon", "--config-file=" BUS_CONFIG, "--nofork", "--nopidfile",
+                "--nosyslog",  "--print-address",           NULL,
+        };
+        int fd;
+
+        g_assert_true(g_file_set_contents(BUS_CONFIG, config, -1, NULL));
+        the_bus = process_start(arguments, &fd, NULL);
+        g_free(await_line(fd, "unix:"));
+        g_assert_no_errno(close(fd));
+        g_assert_true(g_setenv("DBUS_SYSTEM_BUS_ADDRESS", BUS_ADDRESS, true));
+}
+
+void bus_stop(void) {
+        process_stop(the_bus, SIGTERM);
+}
+
+sd_bus *bus_connect(void) {
+        sd_bus *bus = NULL;
+        const char *name;
+
+        g_assert_cmpint(sd_bus_open_system(&bus), >=, 0);
+
+        /* Waits for the bus's welcome: who does not go on soon is thrown out. */
+        g_assert_cmpint(sd_bus_get_unique_name(bus, &name), >=, 0);
+        return bus;
+}
+
+void bus_run(sd_bus *bus) {
+        int r;
+
+        while ((r = sd_bus_process(bus, NULL)) == 0)
+                g_assert_cmpint(sd_bus_wait(bus, PATIENCE_MSEC * USEC_PER_MSEC), >, 0);
+        g_assert_cmpint(r, >, 0);
+}
+
+static int on_owner_changed(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        bool *changed = userdata;
+
+        *changed = true;
+        return 0;
+}
+
+void bus_await_name(sd_bus *bus, const char *name) {
+        _cleanup_(sd_bus_slot_unrefp) sd_bus_slot *slot = NULL;
+        bool changed = false;
+
+        g_assert_cmpint(sd_bus_match_signal(
+                                        bus, &slot, "org.freedesktop.DBus", NULL, "org.freedesktop.DBus",
+                                        "NameOwnerChanged", on_owner_changed, &changed),
+                        >=, 0);
+        while (sd_bus_get_name_creds(bus, name, 0, NULL) < 0)
+                for (changed = false; !changed;)
+                        bus_run(bus);
+}
+
+static char *proc_text(pid_t pid, const char *name) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/%s", (int) pid, name);
+        char *text = NULL;
+
+        /* Who is gone uses nothing any more. */
+        return g_file_get_contents(path, &text, NULL, NULL) ? text : g_strdup("");
+}
+
+/* The number behind a key, which is the beginning of a line. */
+static double number_after(const char *text, const char *key) {
+        g_autofree char *line = g_strconcat("\n", key, NULL);
+        const char *found = g_str_has_prefix(text, key) ? text : strstr(text, line);
+
+        if (!found)
+                return 0;
+        return g_ascii_strtod(found + strlen(found == text ? key : line), NULL);
+}
+
+/* Calls function on the process, and on each child. */
+static void for_family(pid_t pid, void (*function)(pid_t pid, void *data), void *data) {
+        g_autofree char *file = g_strdup_printf("task/%d/children", (int) pid);
+        g_autofree char *text = proc_text(pid, file);
+        g_auto(GStrv) children = g_strsplit(text, " ", -1);
+
+        function(pid, data);
+        for (char **child = children; *child; child++)
+                if ((*child)[0])
+                        function(atoi(*child), data);
+}
+
+static void add_usage(pid_t pid, void *data) {
+        g_autofree char *folder = g_strdup_printf("/proc/%d/task", (int) pid);
+        g_autoptr(GDir) threads = g_dir_open(folder, 0, NULL);
+        const char *thread;
+        Usage *usage = data;
+
+        while (threads && (thread = g_dir_read_name(threads))) {
+                g_autofree char *schedstat = proc_text(atoi(thread), "schedstat");
+                g_autofree char *status = proc_text(atoi(thread), "status");
+
+                usage->cpu_msec += g_ascii_strtod(schedstat, NULL) / 1e6;
+                usage->wakeups += number_after(status, "voluntary_ctxt_switches:");
+        }
+}
+
+Usage usage_of(pid_t pid) {
+        Usage usage = {};
+
+        for_family(pid, add_usage, &usage);
+        return usage;
+}
+
+Usage usage_since(pid_t pid, Usage before) {
+        Usage now = usage_of(pid);
+
+        return (Usage){
+                .cpu_msec = now.cpu_msec - before.cpu_msec,
+                .wakeups = now.wakeups - before.wakeups,
+        };
+}
+
+void await_quiet(pid_t pid) {
+        for (unsigned n_quiet = 0; n_quiet < 20;) {
+                Usage before = usage_of(pid), after;
+
+                g_usleep(5000);
+                after = usage_since(pid, before);
+                n_quiet = after.cpu_msec > 0 ? 0 : n_quiet + 1;
+        }
+}
+
+static void add_memory(pid_t pid, void *data) {
+        g_autofree char *text = proc_text(pid, "smaps_rollup");
+        Memory *memory = data;
+
+        memory->resident += number_after(text, "Rss:");
+        memory->pss += number_after(text, "Pss:");
+        memory->private_dirty += number_after(text, "Private_Dirty:");
+        memory->private += number_after(text, "Private_Clean:") + number_after(text, "Private_Dirty:");
+}
+
+Memory memory_of(pid_t pid) {
+        Memory memory = {};
+
+        add_memory(pid, &memory);
+        return memory;
+}
+
+Memory memory_with_children(pid_t pid) {
+        Memory memory = {};
+
+        for_family(pid, add_memory, &memory);
+        return memory;
+}
+
+static void count_one(pid_t pid, void *data) {
+        size_t *n = data;
+
+        (*n)++;
+}
+
+size_t count_children(pid_t pid) {
+        size_t n = 0;
+
+        for_family(pid, count_one, &n);
+        return n - 1;
+}
+
+size_t count_descriptors(pid_t pid) {
+        g_autofree char *folder = g_strdup_printf("/proc/%d/fd", (int) pid);
+        g_autoptr(GDir) descriptors = g_dir_open(folder, 0, NULL);
+        size_t n = 0;
+
+        g_assert_nonnull(descriptors);
+        while (g_dir_read_name(descriptors))
+                n++;
+        return n;
+}
+
+static void add_traced(pid_t pid, void *data) {
+        g_ptr_array_add(data, g_strdup("-p"));
+        g_ptr_array_add(data, g_strdup_printf("%d", (int) pid));
+}
+
+Tracer trace_begin(pid_t pid) {
+        g_autoptr(GPtrArray) arguments = g_ptr_array_new_with_free_func(g_free);
+        Tracer tracer = { .file = g_strdup("/run/strace") };
+        size_t n_traced = 1 + count_children(pid);
+
+        g_ptr_array_add(arguments, g_strdup("strace"));
+        g_ptr_array_add(arguments, g_strdup("--summary-only"));
+        g_ptr_array_add(arguments, g_strdup("--summary-columns=calls,name"));
+        g_ptr_array_add(arguments, g_strdup_printf("--output=%s", tracer.file));
+        for_family(pid, add_traced, arguments);
+        g_ptr_array_add(arguments, NULL);
+
+        tracer.pid = process_start((const char *const *) arguments->pdata, NULL, &tracer.log);
+        while (n_traced-- > 0)
+                g_free(await_line(tracer.log, "attached"));
+        return tracer;
+}
+
+void trace_end(Tracer *tracer, const char *name, double *ret_all, double *ret_named) {
+        g_autofree char *text = NULL;
+        g_auto(GStrv) lines = NULL;
+
+        process_stop(tracer->pid, SIGTERM);
+        g_assert_no_errno(close(tracer->log));
+        g_assert_true(g_file_get_contents(tracer->file, &text, NULL, NULL));
+
+        *ret_all = *ret_named = 0;
+        lines = g_strsplit(text, "\n", -1);
+        for (char **line = lines; *line; line++) {
+                char call[64];
+                double calls;
+
+                if (sscanf(*line, "%lf %63s", &calls, call) != 2 || streq(call, "total"))
+                        continue;
+                *ret_all += calls;
+                if (streq(call, name))
+                        *ret_named = calls;
+        }
+        g_free(tracer->file);
+}
+
+Listener listener_start(void) {
+        g_autofree char *program = g_build_filename(g_getenv("BENCHMARKS"), "benchmark-listener", NULL);
+        const char *const arguments[] = { program, NULL };
+        Listener listener;
+
+        listener.pid = process_start(arguments, &listener.fd, NULL);
+        g_free(await_line(listener.fd, "listening"));
+        return listener;
+}
+
+double listener_stop(Listener *listener) {
+        g_autofree char *line = NULL;
+        double births;
+
+        g_assert_no_errno(kill(listener->pid, SIGTERM));
+        line = await_line(listener->fd, "births");
+        births = g_ascii_strtod(line, NULL);
+        g_assert_cmpint(waitpid(listener->pid, NULL, 0), ==, listener->pid);
+        g_assert_no_errno(close(listener->fd));
+        return births;
+}

@@ -1,0 +1,1162 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Callers who ask for too much, and a bus that takes nothing: the daemon's memory stays bounded, its looks
+ * and syncs stay in time, and nobody takes another's share.
+ *
+ * The floods come over plain sockets: they need no more than to write calls and to count what comes back.
+ */
+
+#include "bus-fixture.h"
+
+#include "settings.h"
+
+#include <fcntl.h>
+#include <gio/gunixfdlist.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#define INTROSPECTABLE "org.freedesktop.DBus.Introspectable"
+#define PEER "org.freedesktop.DBus.Peer"
+
+/* The most that the daemon may take, whatever is thrown at it: 6 MiB for itself, one message of the largest
+ * size that the bus lets pass (32 MiB), and what waits in queues. And what it may keep of that. */
+#define MEMORY_PEAK_KIB (48 * 1024)
+#define MEMORY_AFTER_KIB (16 * 1024)
+
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ADDRESS_SANITIZER
+#endif
+#endif
+
+/* Each message of it is less than the 32 MiB of the bus. AddressSanitizer copies the whole of it whenever
+ * sd-bus has read another part. */
+#ifdef HAS_ADDRESS_SANITIZER
+#define LARGE_TEXT_SIZE (3 * 1024 * 1024)
+#else
+#define LARGE_TEXT_SIZE (30 * 1024 * 1024)
+#endif
+
+/* From the moment that a worker counts as stuck to the sync. */
+#define LATE_USEC_MAX (250 * USEC_PER_MSEC)
+
+/* The bus lets one connection have 128 open calls. */
+#define OPEN_CALLS_MAX 100
+
+/* Users whom every Debian has, and whom the bus counts apart. */
+#define UID_DAEMON 1
+#define UID_BIN 2
+#define UID_SYS 3
+#define UID_GAMES 5
+
+#define SLOW_SETTINGS "[Watch]\nThresholdSec=1h\nCrowdSize=0\nPollIntervalSec=100ms\nSweepIntervalSec=1s\n"
+
+/* ---- the daemon's memory and time ---- */
+
+static uint64_t memory_kib(const BusFixture *fixture, const char *field) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/status", (int) fixture->daemon.pid), *text = NULL;
+        const char *found;
+
+        g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+        found = strstr(text, field);
+        g_assert_nonnull(found);
+        return g_ascii_strtoull(found + strlen(field), NULL, 10);
+}
+
+/* Forgets the peak of what came before. */
+static void memory_begin(const BusFixture *fixture) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/clear_refs", (int) fixture->daemon.pid);
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+        g_assert_cmpint(write(fd, "5", 1), ==, 1);
+}
+
+/* AddressSanitizer keeps what is freed, so that there is no bound. */
+static void memory_check(const BusFixture *fixture, const char *what) {
+        uint64_t peak = memory_kib(fixture, "VmHWM:"), after = memory_kib(fixture, "VmRSS:");
+
+        g_test_message("%s: %" G_GUINT64_FORMAT " KiB at most, %" G_GUINT64_FORMAT " KiB after", what, peak,
+                       after);
+#ifndef HAS_ADDRESS_SANITIZER
+        g_assert_cmpuint(peak, <, MEMORY_PEAK_KIB);
+        g_assert_cmpuint(after, <, MEMORY_AFTER_KIB);
+#endif
+}
+
+static uint64_t cpu_usec(pid_t pid) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int) pid), *text = NULL;
+        uint64_t user, system;
+
+        g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+        g_assert_cmpint(sscanf(strrchr(text, ')'),
+                               ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" G_GUINT64_FORMAT
+                               " %" G_GUINT64_FORMAT,
+                               &user, &system),
+                        ==, 2);
+        return (user + system) * USEC_PER_SEC / (uint64_t) sysconf(_SC_CLK_TCK);
+}
+
+/* ---- calls ---- */
+
+/* A call as it goes over the socket, but for its serial. */
+typedef struct Call {
+        uint8_t *data;
+        size_t size;
+} Call;
+
+static void call_done(Call *call) {
+        g_free(call->data);
+}
+#define _cleanup_call_ _cleanup_(call_done)
+
+#define SERIAL_OFFSET 8 /* of every message, in the sender's byte order */
+
+static Call call_to(
+                const char *destination,
+                const char *path,
+                const char *interface,
+                const char *member,
+                GVariant *arguments) {
+        g_autoptr(GDBusMessage) message =
+                        g_dbus_message_new_method_call(destination, path, interface, member);
+        g_autoptr(GError) error = NULL;
+        Call call;
+
+        if (arguments)
+                g_dbus_message_set_body(message, arguments);
+        g_dbus_message_set_serial(message, 1);
+        call.data = g_dbus_message_to_blob(message, &call.size, G_DBUS_CAPABILITY_FLAGS_NONE, &error);
+        g_assert_no_error(error);
+        return call;
+}
+
+static Call call_of(const char *interface, const char *member, GVariant *arguments) {
+        return call_to(BUS_NAME, BUS_PATH, interface, member, arguments);
+}
+
+static Call call_get_state(void) {
+        return call_of(PROPERTIES_INTERFACE, "Get", g_variant_new("(ss)", BUS_INTERFACE, "State"));
+}
+
+/* ---- connections that flood ---- */
+
+typedef struct Flooder {
+        const BusFixture *fixture;
+        int fd;
+        uint32_t serial;
+        size_t n_sent; /* bytes of the call that is being sent */
+        GByteArray *received;
+        unsigned n_returns, n_errors;
+} Flooder;
+
+static void flooder_wait(const Flooder *flooder, short events) {
+        struct pollfd socket = { .fd = flooder->fd, .events = events };
+        gint64 left_usec = flooder->fixture->deadline_usec - g_get_monotonic_time();
+
+        if (poll(&socket, 1, (int) MAX(left_usec / 1000, 0)) != 1)
+                g_error("the bus takes too long, after %u replies and %u errors", flooder->n_returns,
+                        flooder->n_errors);
+}
+
+/* Sends what the socket takes; whether that was the rest of the call. */
+static bool flooder_try_send(Flooder *flooder, const Call *call) {
+        if (flooder->n_sent == 0) {
+                flooder->serial++;
+                memcpy(call->data + SERIAL_OFFSET, &flooder->serial, sizeof(flooder->serial));
+        }
+
+        while (flooder->n_sent < call->size) {
+                ssize_t n =
+                                send(flooder->fd, call->data + flooder->n_sent, call->size - flooder->n_sent,
+                                     MSG_NOSIGNAL | MSG_DONTWAIT);
+
+                if (n < 0)
+                        return false;
+                flooder->n_sent += (size_t) n;
+        }
+
+        flooder->n_sent = 0;
+        return true;
+}
+
+static void flooder_send(Flooder *flooder, const Call *call) {
+        while (!flooder_try_send(flooder, call)) {
+                g_assert_cmpint(errno, ==, EAGAIN);
+                flooder_wait(flooder, POLLOUT);
+        }
+}
+
+/* Takes the whole messages out of what has come. */
+static void flooder_count(Flooder *flooder) {
+        enum {
+                TYPE = 1,
+                BODY_SIZE = 4,
+                FIELDS_SIZE = 12,
+                FIXED_SIZE = 16
+        };
+        const uint8_t *data = flooder->received->data;
+        size_t n = 0;
+
+        while (flooder->received->len - n >= FIXED_SIZE) {
+                uint32_t fields_size, body_size;
+                size_t size;
+
+                memcpy(&fields_size, data + n + FIELDS_SIZE, sizeof(fields_size));
+                memcpy(&body_size, data + n + BODY_SIZE, sizeof(body_size));
+                size = FIXED_SIZE + (fields_size + 7) / 8 * 8 + body_size;
+                if (flooder->received->len - n < size)
+                        break;
+
+                if (data[n + TYPE] == G_DBUS_MESSAGE_TYPE_METHOD_RETURN)
+                        flooder->n_returns++;
+                else if (data[n + TYPE] == G_DBUS_MESSAGE_TYPE_ERROR)
+                        flooder->n_errors++;
+                n += size;
+        }
+
+        if (n > 0)
+                g_byte_array_remove_range(flooder->received, 0, (guint) n);
+}
+
+static void flooder_receive(Flooder *flooder) {
+        uint8_t buffer[65536];
+        ssize_t n;
+
+        while ((n = recv(flooder->fd, buffer, sizeof(buffer), MSG_DONTWAIT)) > 0)
+                g_byte_array_append(flooder->received, buffer, (guint) n);
+        g_assert_true(n < 0 && errno == EAGAIN);
+        flooder_count(flooder);
+}
+
+static void flooder_await(Flooder *flooder, unsigned n_answers) {
+        while (flooder_receive(flooder), flooder->n_returns + flooder->n_errors < n_answers)
+                flooder_wait(flooder, POLLIN);
+}
+
+/* What the bus says before it speaks D-Bus ends a line. */
+static void flooder_authenticate(const Flooder *flooder, uid_t uid) {
+        g_autofree char *user = g_strdup_printf("%u", (unsigned) uid);
+        g_autoptr(GString) line = g_string_new(NULL);
+        char c = '\0';
+
+        g_string_append_c(line, '\0');
+        g_string_append(line, "AUTH EXTERNAL ");
+        for (const char *p = user; *p; p++)
+                g_string_append_printf(line, "%02x", (unsigned) *p);
+        g_string_append(line, "\r\n");
+        g_assert_cmpint(send(flooder->fd, line->str, line->len, MSG_NOSIGNAL), ==, line->len);
+
+        while (c != '\n') {
+                flooder_wait(flooder, POLLIN);
+                g_assert_cmpint(recv(flooder->fd, &c, 1, 0), ==, 1);
+        }
+        g_assert_cmpint(send(flooder->fd, "BEGIN\r\n", 7, MSG_NOSIGNAL), ==, 7);
+}
+
+static Flooder flooder_new(const BusFixture *fixture, uid_t uid) {
+        _cleanup_call_ Call hello = call_to(DBUS_NAME, DBUS_PATH, DBUS_NAME, "Hello", NULL);
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        const char *path = fixture->bus_address + strlen("unix:path=");
+        Flooder flooder = { .fixture = fixture, .received = g_byte_array_new() };
+
+        g_assert_cmpuint(
+                        g_strlcpy(address.sun_path, path, sizeof(address.sun_path)), <,
+                        sizeof(address.sun_path));
+        flooder.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        g_assert_cmpint(flooder.fd, >=, 0);
+
+        g_assert_cmpint(seteuid(uid), ==, 0);
+        g_assert_cmpint(connect(flooder.fd, (const struct sockaddr *) &address, sizeof(address)), ==, 0);
+        g_assert_cmpint(seteuid(UID_ROOT), ==, 0);
+
+        flooder_authenticate(&flooder, uid);
+        flooder_send(&flooder, &hello);
+        flooder_await(&flooder, 1);
+        g_assert_cmpuint(flooder.n_returns, ==, 1);
+        flooder.n_returns = 0;
+        return flooder;
+}
+
+static void flooder_done(Flooder *flooder) {
+        (void) close(flooder->fd);
+        (void) g_byte_array_unref(flooder->received);
+}
+
+/* Many of them, of these users in turn. */
+typedef struct Crowd {
+        Flooder *flooders;
+        size_t n;
+} Crowd;
+
+static Crowd crowd_new(const BusFixture *fixture, const uid_t *users, size_t n_users, size_t n) {
+        Crowd crowd = { .flooders = g_new(Flooder, n), .n = n };
+
+        for (size_t i = 0; i < n; i++)
+                crowd.flooders[i] = flooder_new(fixture, users[i % n_users]);
+        return crowd;
+}
+
+static Crowd crowd_new_of(const BusFixture *fixture, uid_t uid, size_t n) {
+        return crowd_new(fixture, &uid, 1, n);
+}
+
+static void crowd_done(Crowd *crowd) {
+        for (size_t i = 0; i < crowd->n; i++)
+                flooder_done(&crowd->flooders[i]);
+        g_free(crowd->flooders);
+        *crowd = (Crowd){};
+}
+#define _cleanup_crowd_ _cleanup_(crowd_done)
+
+/* Each sends the call so often. */
+static void crowd_send(const Crowd *crowd, const Call *call, unsigned n) {
+        for (size_t i = 0; i < crowd->n; i++)
+                for (unsigned j = 0; j < n; j++)
+                        flooder_send(&crowd->flooders[i], call);
+}
+
+/* Reads what has come to each, and counts those that have so many answers. All of them, since what one leaves
+ * unread may hold up the others' answers. */
+static size_t crowd_receive(const Crowd *crowd, unsigned n_answers) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < crowd->n; i++) {
+                Flooder *flooder = &crowd->flooders[i];
+
+                flooder_receive(flooder);
+                if (flooder->n_returns + flooder->n_errors >= n_answers)
+                        n++;
+        }
+
+        return n;
+}
+
+/* Until each has so many answers of all. */
+static void crowd_await(const Crowd *crowd, unsigned n_answers) {
+        g_autofree struct pollfd *sockets = g_new0(struct pollfd, crowd->n);
+
+        while (crowd_receive(crowd, n_answers) < crowd->n) {
+                gint64 left_usec = crowd->flooders[0].fixture->deadline_usec - g_get_monotonic_time();
+
+                for (size_t i = 0; i < crowd->n; i++)
+                        sockets[i] = (struct pollfd){ .fd = crowd->flooders[i].fd, .events = POLLIN };
+                if (poll(sockets, crowd->n, (int) MAX(left_usec / 1000, 0)) <= 0)
+                        g_error("the bus takes too long");
+        }
+}
+
+static unsigned crowd_count_returns(const Crowd *crowd) {
+        unsigned n = 0;
+
+        for (size_t i = 0; i < crowd->n; i++)
+                n += crowd->flooders[i].n_returns;
+        return n;
+}
+
+static unsigned crowd_count_errors(const Crowd *crowd) {
+        unsigned n = 0;
+
+        for (size_t i = 0; i < crowd->n; i++)
+                n += crowd->flooders[i].n_errors;
+        return n;
+}
+
+/* Sends the call over all connections for as long as it lives, in a process of its own. */
+static void __attribute__((noreturn)) flood_forever(const Crowd *crowd, const Call *call, bool reads) {
+        static uint8_t nowhere[65536];
+        g_autofree struct pollfd *sockets = g_new0(struct pollfd, crowd->n);
+
+        for (;;) {
+                for (size_t i = 0; i < crowd->n; i++) {
+                        Flooder *flooder = &crowd->flooders[i];
+
+                        for (unsigned j = 0; j < 10 && flooder_try_send(flooder, call); j++)
+                                ;
+                        while (reads && recv(flooder->fd, nowhere, sizeof(nowhere), MSG_DONTWAIT) > 0)
+                                ;
+                        sockets[i] = (struct pollfd){
+                                .fd = flooder->fd,
+                                .events = (short) (reads ? POLLIN | POLLOUT : POLLOUT),
+                        };
+                }
+
+                /* The bus has gone. */
+                if (poll(sockets, crowd->n, -1) < 0 || (sockets[0].revents & (POLLERR | POLLHUP)))
+                        _exit(EXIT_SUCCESS);
+        }
+}
+
+static pid_t flood_start(Crowd crowd, Call call, bool reads) {
+        pid_t parent = getpid(), pid;
+
+        pid = fork();
+        g_assert_cmpint(pid, >=, 0);
+        if (pid == 0) {
+                if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+                        _exit(EXIT_FAILURE);
+                flood_forever(&crowd, &call, reads);
+        }
+
+        crowd_done(&crowd);
+        call_done(&call);
+        return pid;
+}
+
+static void flood_stop(pid_t pid) {
+        (void) kill(pid, SIGKILL);
+        g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+}
+
+/* ---- set up ---- */
+
+/* Bus, daemon, and a client as root that has seen the daemon on the bus. The bus says much about floods, to
+ * nobody. */
+static Client *start(BusFixture *fixture, const char *settings) {
+        _cleanup_close_ int errors = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        _cleanup_close_ int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        Client *client;
+
+        fixture_write_config(fixture, settings);
+        g_assert_cmpint(dup2(nowhere, STDERR_FILENO), ==, STDERR_FILENO);
+        fixture_start_bus(fixture);
+        g_assert_cmpint(dup2(errors, STDERR_FILENO), ==, STDERR_FILENO);
+
+        client = client_new(fixture, UID_ROOT);
+        fixture_start_daemon(fixture, NULL);
+        g_free(client_wait_owner(client, BUS_NAME));
+        return client;
+}
+
+static uid_t uid_of(const char *name) {
+        const struct passwd *user = getpwnam(name);
+
+        g_assert_nonnull(user);
+        return user->pw_uid;
+}
+
+/* Something in polkit's place that takes questions and never answers. */
+static Client *start_silent_polkit(BusFixture *fixture) {
+        Client *polkit = client_new(fixture, uid_of("polkitd"));
+
+        client_own_name(polkit, POLKIT_NAME);
+        return polkit;
+}
+
+static void add_workers(const BusFixture *fixture, unsigned n) {
+        g_autoptr(GString) list = g_string_new(NULL);
+
+        for (unsigned i = 0; i < n; i++) {
+                g_autofree char *name = g_strdup_printf("kworker/%u:1+inode_switch_wbs", i);
+
+                fake_proc_add(&fixture->proc, 10000 + (pid_t) i, name, FLAGS_WORKER, 5678);
+                g_string_append_printf(list, "%u ", 10000 + i);
+        }
+        fake_proc_list(&fixture->proc, list->str);
+}
+
+/* ---- very many calls ---- */
+
+static void test_clients(BusFixture *fixture, gconstpointer data) {
+        static const uid_t users[] = { UID_NOBODY, UID_DAEMON, UID_BIN, UID_SYS, UID_GAMES };
+        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_crowd_ Crowd crowd = crowd_new(fixture, users, ELEMENTSOF(users), 1000);
+        _cleanup_call_ Call get = call_get_state();
+
+        memory_begin(fixture);
+        for (unsigned i = 1; i <= 10; i++) {
+                crowd_send(&crowd, &get, 10);
+                assert_property(client, "State", "'idle'");
+                crowd_await(&crowd, i * 10);
+        }
+
+        g_assert_cmpuint(crowd_count_returns(&crowd), ==, 100000);
+        memory_check(fixture, "1,000 clients, 100,000 calls");
+}
+
+static GVariant *large_text(void) {
+        g_autofree char *text = g_strnfill(LARGE_TEXT_SIZE, 'x');
+
+        return g_variant_new_string(text);
+}
+
+/* The same setting very often. */
+static GVariant *many_settings(void) {
+        g_autoptr(GVariant) entry = g_variant_ref_sink(g_variant_new_parsed("{'CrowdSize', <uint32 4>}"));
+        GVariantBuilder entries;
+
+        g_variant_builder_init(&entries, G_VARIANT_TYPE_VARDICT);
+        for (unsigned i = 0; i < 800000; i++)
+                g_variant_builder_add_value(&entries, entry);
+        return g_variant_new("(ba{sv})", true, &entries);
+}
+
+/* A call with a field in its header that nobody knows, as large as the specification lets it be. */
+static Call call_with_large_field(void) {
+        g_autoptr(GDBusMessage) message =
+                        g_dbus_message_new_method_call(BUS_NAME, BUS_PATH, BUS_INTERFACE, "Pause");
+        g_autoptr(GError) error = NULL;
+        Call call;
+
+        g_dbus_message_set_header(message, 99, large_text());
+        g_dbus_message_set_serial(message, 1);
+        call.data = g_dbus_message_to_blob(message, &call.size, G_DBUS_CAPABILITY_FLAGS_NONE, &error);
+        g_assert_no_error(error);
+        return call;
+}
+
+/* Each is answered, is not kept, and the answer does not give it back. */
+static void test_largest(BusFixture *fixture, gconstpointer data) {
+        enum {
+                N_CONNECTIONS = 4
+        };
+        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_client_ Client *polkit = start_silent_polkit(fixture);
+        Call calls[] = {
+                call_of(PROPERTIES_INTERFACE, "Get", g_variant_new("(s@s)", BUS_INTERFACE, large_text())),
+                call_of(PROPERTIES_INTERFACE, "Get", g_variant_new("(@ss)", large_text(), "State")),
+                call_of(PROPERTIES_INTERFACE, "GetAll", g_variant_new("(@s)", large_text())),
+                call_of(PROPERTIES_INTERFACE, "Set",
+                        g_variant_new("(ssv)", BUS_INTERFACE, "Glob", large_text())),
+                call_of(PROPERTIES_INTERFACE, "Set",
+                        g_variant_new("(s@sv)", BUS_INTERFACE, large_text(), g_variant_new_string("x"))),
+                call_of(PROPERTIES_INTERFACE, "Set",
+                        g_variant_new("(@ssv)", large_text(), "Glob", g_variant_new_string("x"))),
+                call_of(BUS_INTERFACE, "SetProperties", many_settings()),
+                call_of(BUS_INTERFACE, "SetProperties",
+                        g_variant_new("(b@a{sv})", true, g_variant_new_parsed("{%@s: <1>}", large_text()))),
+                call_of(BUS_INTERFACE, "SetProperties",
+                        g_variant_new("(b@a{sv})", true,
+                                      g_variant_new_parsed("{'Glob': <%@s>}", large_text()))),
+                call_of(BUS_INTERFACE, "Pause", g_variant_new("(@s)", large_text())),
+                call_of(INTROSPECTABLE, "Introspect", g_variant_new("(@s)", large_text())),
+                call_with_large_field(),
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(calls); i++) {
+                _cleanup_crowd_ Crowd crowd = crowd_new_of(fixture, UID_NOBODY, N_CONNECTIONS);
+                g_autofree char *what = g_strdup_printf("large call %zu", i);
+                _cleanup_call_ Call call = calls[i];
+
+                memory_begin(fixture);
+                crowd_send(&crowd, &call, 1);
+                if (i + 1 == ELEMENTSOF(calls))
+                        for (unsigned j = 0; j < N_CONNECTIONS; j++)
+                                (void) client_wait_call(polkit, "CheckAuthorization");
+                else {
+                        crowd_await(&crowd, 1);
+                        g_assert_cmpuint(crowd_count_returns(&crowd), ==, 0);
+                }
+                assert_property(client, "State", "'idle'");
+                memory_check(fixture, what);
+        }
+}
+
+/* A call that carries descriptors would have the daemon hold them. The bus does not let it pass. */
+static void test_descriptors(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        g_autoptr(GUnixFDList) list = g_unix_fd_list_new();
+        g_autoptr(GDBusConnection) connection = NULL;
+        g_autoptr(GDBusMessage) call = NULL, reply = NULL;
+        g_autoptr(GError) error = NULL;
+
+        connection = g_dbus_connection_new_for_address_sync(
+                        fixture->bus_address,
+                        G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+                                        G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+                        NULL, NULL, &error);
+        g_assert_no_error(error);
+
+        for (unsigned i = 0; i < 16; i++)
+                g_assert_cmpint(g_unix_fd_list_append(list, STDIN_FILENO, NULL), >=, 0);
+        call = g_dbus_message_new_method_call(BUS_NAME, BUS_PATH, BUS_INTERFACE, "Pause");
+        g_dbus_message_set_unix_fd_list(call, list);
+        reply = g_dbus_connection_send_message_with_reply_sync(
+                        connection, call, G_DBUS_SEND_MESSAGE_FLAGS_NONE, -1, NULL, NULL, &error);
+        g_assert_no_error(error);
+        g_assert_cmpint(g_dbus_message_get_message_type(reply), ==, G_DBUS_MESSAGE_TYPE_ERROR);
+        assert_property(client, "State", "'idle'");
+}
+
+/* ---- callers that read nothing ---- */
+
+/* The bus reads from each connection in turn: from all these callers and, as often as from each of them, from
+ * us. Answers would pile up here. */
+static void test_never_read(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        pid_t flood;
+
+        memory_begin(fixture);
+        flood = flood_start(
+                        crowd_new_of(fixture, UID_NOBODY, 200), call_of(INTROSPECTABLE, "Introspect", NULL),
+                        /* reads= */ false);
+        for (unsigned i = 0; i < 500; i++)
+                fixture_reload_daemon(fixture);
+        flood_stop(flood);
+
+        assert_property(client, "State", "'idle'");
+        memory_check(fixture, "200 clients that read nothing");
+}
+
+/* The bus counts what callers leave unread against the one that sent it. At 127 MiB it takes nothing more
+ * from our connection, whoever it is for; but it does from a new one. */
+static void test_left_unread(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_crowd_ Crowd crowd = crowd_new_of(fixture, UID_NOBODY, 4);
+        _cleanup_call_ Call introspect = call_of(INTROSPECTABLE, "Introspect", NULL);
+        GDBusMessage *reply;
+
+        memory_begin(fixture);
+        do {
+                crowd_send(&crowd, &introspect, OPEN_CALLS_MAX);
+                reply =
+                                client_ask(client, BUS_NAME, BUS_PATH, PROPERTIES_INTERFACE, "Get",
+                                           g_variant_new("(ss)", BUS_INTERFACE, "State"));
+        } while (g_dbus_message_get_message_type(reply) == G_DBUS_MESSAGE_TYPE_METHOD_RETURN);
+        fixture_wait_log(fixture, "The bus takes no messages");
+
+        g_free(client_wait_owner(client, BUS_NAME));
+        assert_property(client, "State", "'idle'");
+        memory_check(fixture, "4 clients that leave 127 MiB unread");
+}
+
+/* ---- calls that wait ---- */
+
+/* All in all 10,000, while a sync hangs. */
+static void test_force_sync(BusFixture *fixture, gconstpointer data) {
+        enum {
+                N_CONNECTIONS = 100,
+                N_CALLS = OPEN_CALLS_MAX,
+                N_TAKEN = 512
+        };
+        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_crowd_ Crowd crowd = crowd_new_of(fixture, UID_ROOT, N_CONNECTIONS);
+        _cleanup_call_ Call force_sync = call_of(BUS_INTERFACE, "ForceSync", NULL);
+
+        memory_begin(fixture);
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGSTOP);
+        crowd_send(&crowd, &force_sync, N_CALLS);
+        while (crowd_count_errors(&crowd) < N_CONNECTIONS * N_CALLS - N_TAKEN) {
+                assert_property(client, "State", "'syncing'");
+                (void) crowd_receive(&crowd, 0);
+        }
+        g_assert_cmpuint(crowd_count_returns(&crowd), ==, 0);
+        memory_check(fixture, "10,000 calls of ForceSync");
+
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGCONT);
+        crowd_await(&crowd, N_CALLS);
+        g_assert_cmpuint(crowd_count_returns(&crowd), ==, N_TAKEN);
+        assert_property(client, "SyncCount", "uint64 2");
+}
+
+/* 10,000 questions of four users for a polkit that does not answer. It gets no more of each than the share of
+ * one, and another user's as well. */
+static void test_polkit(BusFixture *fixture, gconstpointer data) {
+        enum {
+                N_CONNECTIONS = 100,
+                N_CALLS = OPEN_CALLS_MAX,
+                N_ASKED = 16
+        };
+        static const uid_t users[] = { UID_DAEMON, UID_BIN, UID_SYS, UID_GAMES };
+        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        Client *polkit = start_silent_polkit(fixture);
+        _cleanup_client_ Client *other = client_new(fixture, UID_NOBODY);
+        _cleanup_crowd_ Crowd crowd = crowd_new(fixture, users, ELEMENTSOF(users), N_CONNECTIONS);
+        _cleanup_call_ Call pause_call = call_of(BUS_INTERFACE, "Pause", NULL);
+        guint32 serial;
+
+        memory_begin(fixture);
+        crowd_send(&crowd, &pause_call, N_CALLS);
+        for (unsigned i = 0; i < ELEMENTSOF(users) * N_ASKED; i++)
+                (void) client_wait_call(polkit, "CheckAuthorization");
+        while (crowd_count_errors(&crowd) < N_CONNECTIONS * N_CALLS - ELEMENTSOF(users) * N_ASKED) {
+                assert_property(client, "State", "'idle'");
+                (void) crowd_receive(&crowd, 0);
+        }
+        memory_check(fixture, "10,000 questions for polkit");
+
+        (void) client_call(client, "Pause", NULL);
+        serial = client_send_method(other, "Resume", NULL);
+        (void) client_wait_call(polkit, "CheckAuthorization");
+        g_assert_false(client_has_reply(other, serial));
+
+        /* It dies. */
+        client_free(polkit);
+        crowd_await(&crowd, N_CALLS);
+        g_assert_cmpuint(crowd_count_returns(&crowd), ==, 0);
+        assert_reply_error(client_wait_reply(other, serial), ERROR_ACCESS_DENIED, "polkit");
+        assert_property(client, "State", "'paused'");
+}
+
+/* A user's calls that come all at once, over many connections: before the daemon knows whose they are. There
+ * is room left for another user's one behind them. */
+static void test_share(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_client_ Client *polkit = start_silent_polkit(fixture);
+        _cleanup_client_ Client *other = client_new(fixture, UID_DAEMON);
+        _cleanup_crowd_ Crowd crowd = crowd_new_of(fixture, UID_NOBODY, 200);
+        _cleanup_call_ Call pause_call = call_of(BUS_INTERFACE, "Pause", NULL);
+        guint32 serial;
+
+        g_assert_cmpint(kill(fixture->daemon.pid, SIGSTOP), ==, 0);
+        crowd_send(&crowd, &pause_call, OPEN_CALLS_MAX);
+        for (size_t i = 0; i < crowd.n; i++) {
+                _cleanup_call_ Call ping = call_to(DBUS_NAME, DBUS_PATH, PEER, "Ping", NULL);
+
+                flooder_send(&crowd.flooders[i], &ping);
+                flooder_await(&crowd.flooders[i], 1);
+        }
+        serial = client_send_method(other, "Pause", NULL);
+        (void) client_ask(other, DBUS_NAME, DBUS_PATH, PEER, "Ping", NULL);
+        g_assert_cmpint(kill(fixture->daemon.pid, SIGCONT), ==, 0);
+
+        for (;;) {
+                GDBusMessage *call = client_wait_call(polkit, "CheckAuthorization");
+                g_autofree char *text = g_variant_print(g_dbus_message_get_body(call), false);
+
+                if (strstr(text, client_unique_name(other)))
+                        break;
+        }
+        g_assert_false(client_has_reply(other, serial));
+        assert_property(client, "State", "'idle'");
+}
+
+/* ---- lists, the dearest of what everybody may ask for ---- */
+
+/* With 500 workers one takes some milliseconds, at a real-time priority. Everybody gets theirs, other calls
+ * do not wait for them, and the machine keeps its CPUs. */
+static void test_lists(BusFixture *fixture, gconstpointer data) {
+        enum {
+                N_CONNECTIONS = 100,
+                N_CALLS = 4
+        };
+        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_crowd_ Crowd crowd = crowd_new_of(fixture, UID_NOBODY, N_CONNECTIONS);
+        _cleanup_call_ Call list = call_of(BUS_INTERFACE, "ListWorkers", NULL);
+        uint64_t cpu_start_usec, start_usec, cpu_used_usec, used_usec;
+        guint32 serial;
+
+        add_workers(fixture, 500);
+        client_wait_property(client, "State", "'busy'");
+        assert_property(client, "WorkerCount", "uint32 500");
+
+        memory_begin(fixture);
+        start_usec = usec_now(CLOCK_MONOTONIC);
+        cpu_start_usec = cpu_usec(fixture->daemon.pid);
+        crowd_send(&crowd, &list, N_CALLS);
+        serial = client_send_method(client, "ListWorkers", NULL);
+        assert_property(client, "WorkerCount", "uint32 500");
+        (void) client_call(client, "Pause", NULL);
+        g_assert_cmpuint(crowd_receive(&crowd, N_CALLS), <, N_CONNECTIONS);
+        crowd_await(&crowd, N_CALLS);
+        (void) reply_content(client_wait_reply(client, serial));
+        used_usec = usec_now(CLOCK_MONOTONIC) - start_usec;
+        cpu_used_usec = cpu_usec(fixture->daemon.pid) - cpu_start_usec;
+
+        g_test_message("%u lists in %" G_GUINT64_FORMAT " ms, with %" G_GUINT64_FORMAT " ms of CPU time",
+                       (unsigned) N_CONNECTIONS * N_CALLS + 1, used_usec / USEC_PER_MSEC,
+                       cpu_used_usec / USEC_PER_MSEC);
+        g_assert_cmpuint(crowd_count_returns(&crowd), ==, N_CONNECTIONS * N_CALLS);
+        g_assert_cmpuint(cpu_used_usec, <, used_usec / 2);
+        memory_check(fixture, "lists of 500 workers");
+
+        /* More than that at a time no connection gets. */
+        g_assert_cmpint(kill(fixture->daemon.pid, SIGSTOP), ==, 0);
+        for (unsigned i = 0; i < OPEN_CALLS_MAX; i++)
+                flooder_send(&crowd.flooders[0], &list);
+        g_assert_cmpint(kill(fixture->daemon.pid, SIGCONT), ==, 0);
+        flooder_await(&crowd.flooders[0], N_CALLS + OPEN_CALLS_MAX);
+        g_assert_cmpuint(crowd_count_errors(&crowd), >, 0);
+}
+
+/* ---- the engine ---- */
+
+/* Waits until the worker has been called stuck, which has to be in time. */
+static void assert_in_time(Client *client, const char *what) {
+        g_autoptr(GVariant) details = NULL;
+        guint64 running_usec;
+
+        g_variant_get(client_wait_signal(client, "SyncStarted"), "(tt@a{sv})", NULL, NULL, &details);
+        g_assert_true(g_variant_lookup(details, "OldestWorkerUSec", "t", &running_usec));
+        g_test_message("%s: called stuck %" G_GUINT64_FORMAT " us late", what, running_usec - USEC_PER_SEC);
+        g_assert_cmpuint(running_usec, <=, USEC_PER_SEC + LATE_USEC_MAX);
+}
+
+/* In each kind of flood workers are seen, called stuck and answered as at any other time. Then the bus dies
+ * in the middle of it. */
+static void test_in_time(BusFixture *fixture, gconstpointer data) {
+        Client *client =
+                        start(fixture, "[Watch]\nDryRun=yes\nThresholdSec=1s\nPollIntervalSec=100ms\n"
+                                       "SweepIntervalSec=1s\nRecoverySec=0\n");
+        Client *polkit = start_silent_polkit(fixture);
+        const struct {
+                const char *what;
+                size_t n_connections;
+                Call call;
+        } floods[] = {
+                { "large calls", 2,
+                  call_of(PROPERTIES_INTERFACE, "Get", g_variant_new("(s@s)", BUS_INTERFACE, large_text())) },
+                { "introspection", 20, call_of(INTROSPECTABLE, "Introspect", NULL) },
+                { "lists", 20, call_of(BUS_INTERFACE, "ListEpisodes", NULL) },
+                { "questions for polkit", 20, call_of(BUS_INTERFACE, "Pause", NULL) },
+                { "properties", 20, call_get_state() },
+        };
+        pid_t flood = 0;
+
+        memory_begin(fixture);
+        for (size_t i = 0; i < ELEMENTSOF(floods); i++) {
+                g_autofree char *sync = g_strdup_printf("sync %zu would start", i + 1);
+
+                flood = flood_start(
+                                crowd_new_of(fixture, UID_NOBODY, floods[i].n_connections), floods[i].call,
+                                /* reads= */ true);
+                fixture_add_worker(fixture);
+                fixture_wait_log(fixture, sync);
+                fixture_remove_worker(fixture);
+                fixture_wait_notify(fixture, "STATUS=dry run: 1 matching");
+                fixture_wait_notify(fixture, "STATUS=dry run: no matching");
+                if (i + 1 < ELEMENTSOF(floods))
+                        flood_stop(flood);
+                assert_in_time(client, floods[i].what);
+                memory_check(fixture, floods[i].what);
+        }
+
+        client_free(client);
+        client_free(polkit);
+        fixture_stop_bus(fixture);
+        flood_stop(flood);
+
+        fixture_start_bus(fixture);
+        client = client_new(fixture, UID_ROOT);
+        g_free(client_wait_owner(client, BUS_NAME));
+        assert_property(client, "State", "'idle'");
+        client_free(client);
+}
+
+/* ---- a bus that hangs ---- */
+
+/* Changes the settings again and again, each of which is told. */
+static void tell_often(BusFixture *fixture, unsigned n) {
+        for (unsigned i = 1; i <= n; i++) {
+                g_autofree char *settings = g_strdup_printf(SLOW_SETTINGS "RecoverySec=%us\n", i % 1000);
+
+                fixture_write_config(fixture, settings);
+                fixture_reload_daemon(fixture);
+        }
+}
+
+/* For so long that what is to be told fills the queue: then it is given up. Who had heard of the daemon
+ * learns that the name has another owner, and looks anew. */
+static void test_bus_hangs(BusFixture *fixture, gconstpointer data) {
+        enum {
+                N_SIGNALS = 3000
+        };
+        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        g_autofree char *before = client_wait_owner(client, BUS_NAME), *after = NULL;
+
+        memory_begin(fixture);
+        fixture_hold_bus(fixture, true);
+        tell_often(fixture, N_SIGNALS);
+        fixture_wait_log(fixture, "The bus takes no messages");
+        tell_often(fixture, N_SIGNALS);
+        memory_check(fixture, "6,000 signals for a bus that hangs");
+        fixture_hold_bus(fixture, false);
+
+        for (;;) {
+                after = client_wait_owner(client, BUS_NAME);
+                if (!streq(after, before))
+                        break;
+                client_wait_no_owner(client, BUS_NAME);
+                g_free(g_steal_pointer(&after));
+        }
+        assert_property(client, "RecoveryUSec", "uint64 0");
+        (void) client_call(client, "Pause", NULL);
+        client_wait_property(client, "State", "'paused'");
+}
+
+/* It ends all the same, with much still to be told. */
+static void test_bus_hangs_at_end(BusFixture *fixture, gconstpointer data) {
+        enum {
+                N_SIGNALS = 800 /* more than the socket takes, less than it is given up for */
+        };
+        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+
+        fixture_hold_bus(fixture, true);
+        tell_often(fixture, N_SIGNALS);
+        fixture_stop_daemon(fixture);
+        fixture_hold_bus(fixture, false);
+        client_wait_no_owner(client, BUS_NAME);
+}
+
+/* It does not wait for the bus to start, nor to end. */
+static void test_bus_hangs_first(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = NULL;
+
+        fixture_write_config(fixture, SLOW_SETTINGS);
+        fixture_start_bus(fixture);
+        fixture_hold_bus(fixture, true);
+        fixture_start_daemon(fixture, NULL);
+        fixture_add_worker(fixture);
+        fixture_wait_notify(fixture, "STATUS=1 matching");
+        fixture_stop_daemon(fixture);
+
+        fixture_start_daemon(fixture, NULL);
+        fixture_wait_notify(fixture, "STATUS=1 matching");
+        fixture_hold_bus(fixture, false);
+        client = client_new(fixture, UID_ROOT);
+        g_free(client_wait_owner(client, BUS_NAME));
+        assert_property(client, "State", "'busy'");
+}
+
+/* ---- nonsense ---- */
+
+#define SEED_DEFAULT 20240229
+
+static GVariant *random_variant(GRand *random, unsigned depth);
+
+static const char *random_of(GRand *random, const char *const *texts, size_t n) {
+        return texts[g_rand_int_range(random, 0, (gint32) n)];
+}
+
+static GVariant *random_text(GRand *random) {
+        static const char *const texts[] = {
+                "",         "x",    "kworker/*", "+(",       "[[",     "?(*(a|b)|!(c))",
+                "\xc3\xa4", "a\nb", "%s%n",      "infinity", "notice", "console",
+        };
+        g_autofree char *longer = NULL;
+
+        if (g_rand_int_range(random, 0, 10) > 0)
+                return g_variant_new_string(random_of(random, texts, ELEMENTSOF(texts)));
+
+        longer = g_strnfill((gsize) g_rand_int_range(random, 0, 70000), '*');
+        return g_variant_new_string(longer);
+}
+
+static GVariant *random_interface(GRand *random) {
+        static const char *const interfaces[] = {
+                BUS_INTERFACE, BUS_INTERFACE, BUS_INTERFACE, LOG_CONTROL_INTERFACE, PROPERTIES_INTERFACE, "",
+        };
+
+        return g_rand_int_range(random, 0, 10) > 0
+                               ? g_variant_new_string(random_of(random, interfaces, ELEMENTSOF(interfaces)))
+                               : random_text(random);
+}
+
+static GVariant *random_property(GRand *random) {
+        static const char *const others[] = {
+                "Version",  "State",     "StatusText",       "SettingOrigins",
+                "LogLevel", "LogTarget", "SyslogIdentifier",
+        };
+
+        switch (g_rand_int_range(random, 0, 4)) {
+        case 0:
+                return random_text(random);
+        case 1:
+                return g_variant_new_string(random_of(random, others, ELEMENTSOF(others)));
+        default:
+                return g_variant_new_string(
+                                setting_table[g_rand_int_range(random, 0, _SETTING_MAX)].property);
+        }
+}
+
+static guint64 random_number(GRand *random) {
+        static const guint64 numbers[] = { 0,      1,       2,           4,          99999,
+                                           100000, 1000000, 86400000000, G_MAXINT64, G_MAXUINT64 };
+
+        if (g_rand_boolean(random))
+                return numbers[g_rand_int_range(random, 0, ELEMENTSOF(numbers))];
+        return (guint64) g_rand_int(random) << g_rand_int_range(random, 0, 33);
+}
+
+static GVariant *random_dictionary(GRand *random, unsigned depth) {
+        GVariantBuilder entries;
+
+        g_variant_builder_init(&entries, G_VARIANT_TYPE_VARDICT);
+        for (gint i = g_rand_int_range(random, 0, 12); i > 0; i--) {
+                g_autoptr(GVariant) key = g_variant_ref_sink(random_property(random));
+
+                g_variant_builder_add(
+                                &entries, "{sv}", g_variant_get_string(key, NULL),
+                                random_variant(random, depth + 1));
+        }
+        return g_variant_builder_end(&entries);
+}
+
+static GVariant *random_variant(GRand *random, unsigned depth) {
+        GVariant *value, *children[2];
+
+        switch (g_rand_int_range(random, 0, depth < 20 ? 16 : 11)) {
+        case 0:
+                return random_text(random);
+        case 1:
+                return g_variant_new_uint64(random_number(random));
+        case 2:
+                return g_variant_new_uint32((guint32) random_number(random));
+        case 3:
+                return g_variant_new_boolean(g_rand_boolean(random));
+        case 4:
+                return g_variant_new_int16((gint16) random_number(random));
+        case 5:
+                return g_variant_new_byte((guchar) random_number(random));
+        case 6:
+                return g_variant_new_double(g_rand_double_range(random, -1e300, 1e300));
+        case 7:
+                return g_variant_new_object_path("/org/wbwatch1");
+        case 8:
+                return g_variant_new_signature("a{sv}(bt)");
+        case 9:
+                return g_variant_new_int64((gint64) random_number(random));
+        case 10:
+                return g_variant_new_strv(NULL, 0);
+        case 11:
+        case 12:
+                return g_variant_new_variant(random_variant(random, depth + 1));
+        case 13:
+                for (size_t i = 0; i < ELEMENTSOF(children); i++)
+                        children[i] = random_variant(random, depth + 1);
+                return g_variant_new_tuple(children, ELEMENTSOF(children));
+        case 14:
+                value = random_variant(random, depth + 1);
+                return g_variant_new_array(NULL, &value, 1);
+        default:
+                return random_dictionary(random, depth);
+        }
+}
+
+/* Arguments of any number and types; or of the right ones, with any values. */
+static GVariant *random_arguments(GRand *random, const char *types) {
+        GVariant *children[3];
+        gsize n = 0;
+
+        if (g_rand_boolean(random)) {
+                for (gint left = g_rand_int_range(random, 0, ELEMENTSOF(children) + 1); left > 0; left--)
+                        children[n++] = random_variant(random, 0);
+                return g_variant_new_tuple(children, n);
+        }
+
+        for (const char *type = types; *type; type++)
+                switch (*type) {
+                case 'i':
+                        children[n++] = random_interface(random);
+                        break;
+                case 'p':
+                        children[n++] = random_property(random);
+                        break;
+                case 't':
+                        children[n++] = g_variant_new_uint64(random_number(random));
+                        break;
+                case 'b':
+                        children[n++] = g_variant_new_boolean(g_rand_boolean(random));
+                        break;
+                case 'v':
+                        children[n++] = g_variant_new_variant(random_variant(random, 0));
+                        break;
+                case 'd':
+                        children[n++] = random_dictionary(random, 0);
+                        break;
+                default:
+                        g_assert_not_reached();
+                }
+        return g_variant_new_tuple(children, n);
+}
+
+/* Anything to everything. Every call is answered, and the daemon is none the worse. */
+static void test_random(BusFixture *fixture, gconstpointer data) {
+        static const struct {
+                const char *interface, *member, *types; /* as random_arguments() names them */
+        } members[] = {
+                { BUS_INTERFACE, "Pause", "" },
+                { BUS_INTERFACE, "PauseFor", "t" },
+                { BUS_INTERFACE, "Resume", "" },
+                { BUS_INTERFACE, "ForceSync", "" },
+                { BUS_INTERFACE, "SetProperties", "bd" },
+                { BUS_INTERFACE, "SetProperties", "bd" },
+                { BUS_INTERFACE, "ListWorkers", "" },
+                { BUS_INTERFACE, "ListEpisodes", "" },
+                { BUS_INTERFACE, "Nonsense", "" },
+                { PROPERTIES_INTERFACE, "Get", "ip" },
+                { PROPERTIES_INTERFACE, "GetAll", "i" },
+                { PROPERTIES_INTERFACE, "Set", "ipv" },
+                { PROPERTIES_INTERFACE, "Set", "ipv" },
+                { INTROSPECTABLE, "Introspect", "" },
+                { PEER, "Ping", "" },
+                { PEER, "GetMachineId", "" },
+        };
+        static const char *const paths[] = {
+                BUS_PATH, BUS_PATH, BUS_PATH, LOG_CONTROL_PATH, "/", "/org", "/org/wbwatch1/x",
+        };
+        enum {
+                N_ROUNDS = 50,
+                N_CALLS = OPEN_CALLS_MAX
+        };
+        const char *seed_text = g_getenv("WBWATCH_SEED");
+        guint32 seed = seed_text ? (guint32) g_ascii_strtoull(seed_text, NULL, 10) : SEED_DEFAULT;
+        g_autoptr(GRand) random = g_rand_new_with_seed(seed);
+        _cleanup_client_ Client *root = start(fixture, "[Watch]\nDryRun=yes\n");
+        _cleanup_client_ Client *nobody = client_new(fixture, UID_NOBODY);
+        unsigned n_errors = 0;
+
+        g_test_message("WBWATCH_SEED=%" G_GUINT32_FORMAT, seed);
+        memory_begin(fixture);
+        for (unsigned round = 0; round < N_ROUNDS; round++) {
+                Client *client = g_rand_int_range(random, 0, 4) > 0 ? root : nobody;
+                guint32 serials[N_CALLS];
+
+                for (unsigned i = 0; i < N_CALLS; i++) {
+                        gint32 which = g_rand_int_range(random, 0, ELEMENTSOF(members));
+
+                        serials[i] = client_send(
+                                        client, BUS_NAME, random_of(random, paths, ELEMENTSOF(paths)),
+                                        members[which].interface, members[which].member,
+                                        random_arguments(random, members[which].types));
+                }
+                for (unsigned i = 0; i < N_CALLS; i++)
+                        if (g_dbus_message_get_message_type(client_wait_reply(client, serials[i])) ==
+                            G_DBUS_MESSAGE_TYPE_ERROR)
+                                n_errors++;
+        }
+
+        g_test_message("%u calls, %u of them refused", (unsigned) N_ROUNDS * N_CALLS, n_errors);
+        g_assert_cmpuint(n_errors, <, N_ROUNDS * N_CALLS);
+        assert_property(root, "Version", "'" WBWATCH_VERSION "'");
+        memory_check(fixture, "random calls");
+}
+
+int main(int argc, char *argv[]) {
+        struct rlimit limit;
+
+        if (!fixture_isolate())
+                return EXIT_SUCCESS;
+        g_test_init(&argc, &argv, NULL);
+
+        /* For very many connections. */
+        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        limit.rlim_cur = limit.rlim_max;
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+
+        FIXTURE_TEST("/flood/clients", test_clients);
+        FIXTURE_TEST("/flood/largest", test_largest);
+        FIXTURE_TEST("/flood/descriptors", test_descriptors);
+        FIXTURE_TEST("/flood/never-read", test_never_read);
+        FIXTURE_TEST("/flood/left-unread", test_left_unread);
+        FIXTURE_TEST("/flood/force-sync", test_force_sync);
+        FIXTURE_TEST("/flood/polkit", test_polkit);
+        FIXTURE_TEST("/flood/share", test_share);
+        FIXTURE_TEST("/flood/lists", test_lists);
+        FIXTURE_TEST("/flood/in-time", test_in_time);
+        FIXTURE_TEST("/flood/bus-hangs", test_bus_hangs);
+        FIXTURE_TEST("/flood/bus-hangs-at-end", test_bus_hangs_at_end);
+        FIXTURE_TEST("/flood/bus-hangs-first", test_bus_hangs_first);
+        FIXTURE_TEST("/flood/random", test_random);
+
+        return g_test_run();
+}

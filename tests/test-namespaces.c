@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The daemon where the kernel tells it nothing of new threads, or too much: in foreign namespaces, on a
+ * kernel without the proc connector, in a storm of forks with the socket's filter gone. It says so, and finds
+ * its workers anyway.
+ */
+
+#include "bus-fixture.h"
+
+#include <fcntl.h>
+#include <linux/cn_proc.h>
+#include <linux/connector.h>
+#include <linux/filter.h>
+#include <linux/netlink.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* Polls soon; sweeps after more time than a test has. So what it finds, it finds by polling or by being told.
+ */
+#define SETTINGS                                                                                             \
+        "[Watch]\nDryRun=yes\nThresholdSec=1s\nPollIntervalSec=100ms\nSweepIntervalSec=10min\nRecoverySec="  \
+        "0\n"
+
+/* From the moment that a worker counts as stuck to the sync. */
+#define LATE_USEC_MAX (250 * USEC_PER_MSEC)
+
+/* As in test-flood.c. */
+#define MEMORY_PEAK_KIB (48 * 1024)
+
+#define N_FORKS 1000000
+
+/* ---- surroundings ---- */
+
+/* What the daemon is put into. This program is run in its place, learns by these variables that it is, and
+ * goes on as the daemon. */
+#define SURROUNDINGS "WBWATCH_TEST_SURROUNDINGS"
+#define REAL_DAEMON "WBWATCH_TEST_DAEMON"
+
+typedef struct Surroundings {
+        const char *name;
+        int namespaces;            /* CLONE_NEW* */
+        long forbidden_call;       /* 0: none */
+        uint32_t forbidden_domain; /* its first argument, or 0 for any */
+        uint32_t forbidden_errno;
+        const char *reason; /* that the daemon gives */
+} Surroundings;
+
+static const Surroundings surroundings_table[] = {
+        { "pid-namespace", .namespaces = CLONE_NEWPID, .reason = "did not answer within 1s" },
+        { "user-namespace", .namespaces = CLONE_NEWUSER, .reason = "did not answer within 1s" },
+        { "network-namespace", .namespaces = CLONE_NEWNET, .reason = "foreign network namespace" },
+        { "container", .namespaces = CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWNET,
+          .reason = "foreign network namespace" },
+        { "no-connector", .forbidden_call = SYS_socket, .forbidden_domain = AF_NETLINK,
+          .forbidden_errno = EPROTONOSUPPORT, .reason = "this kernel has no proc connector" },
+        { "not-permitted", .forbidden_call = SYS_bind, .forbidden_errno = EPERM,
+          .reason = "CAP_NET_ADMIN is needed before Linux 6.6" },
+};
+
+static void die(const char *what) {
+        perror(what);
+        _exit(EXIT_FAILURE);
+}
+
+static void write_or_die(const char *path, const char *text) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+        if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t) strlen(text))
+                die(path);
+        (void) close(fd);
+}
+
+static void forbid_call(const Surroundings *s) {
+        struct sock_filter code[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t) s->forbidden_call, 0, 3),
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+                BPF_JUMP(BPF_JMP | (s->forbidden_domain ? BPF_JEQ : BPF_JGE) | BPF_K, s->forbidden_domain, 0,
+                         1),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | s->forbidden_errno),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        const struct sock_fprog program = { .len = ELEMENTSOF(code), .filter = code };
+
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0)
+                die("seccomp");
+}
+
+static pid_t daemon_pid;
+
+static void pass_on(int sig) {
+        (void) kill(daemon_pid, sig);
+}
+
+/* It is the next child that is in the new pid namespace. Ends as it ends. */
+static void fork_and_wait(void) {
+        sigset_t signals;
+        int status;
+
+        (void) sigemptyset(&signals);
+        (void) sigaddset(&signals, SIGTERM);
+        (void) sigprocmask(SIG_BLOCK, &signals, NULL);
+
+        daemon_pid = fork();
+        if (daemon_pid < 0)
+                die("fork");
+        if (daemon_pid == 0) {
+                (void) sigprocmask(SIG_UNBLOCK, &signals, NULL);
+                if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+                        die("prctl");
+                return;
+        }
+
+        (void) signal(SIGTERM, pass_on);
+        (void) sigprocmask(SIG_UNBLOCK, &signals, NULL);
+        while (waitpid(daemon_pid, &status, 0) < 0)
+                if (errno != EINTR)
+                        die("waitpid");
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE);
+}
+
+static void __attribute__((noreturn)) enter_surroundings(const char *name, char **arguments) {
+        const Surroundings *s = surroundings_table;
+
+        while (!streq(s->name, name))
+                s++;
+
+        if (s->namespaces != 0 && unshare(s->namespaces) < 0)
+                die("unshare");
+        if (s->namespaces & CLONE_NEWUSER) {
+                write_or_die("/proc/self/setgroups", "deny");
+                write_or_die("/proc/self/uid_map", "0 0 1");
+                write_or_die("/proc/self/gid_map", "0 0 1");
+        }
+        if (s->namespaces & CLONE_NEWPID)
+                fork_and_wait();
+        if (s->forbidden_call != 0)
+                forbid_call(s);
+
+        arguments[0] = getenv(REAL_DAEMON);
+        (void) execv(arguments[0], arguments);
+        die(arguments[0]);
+        _exit(EXIT_FAILURE);
+}
+
+/* ---- tests ---- */
+
+/* Bus, daemon, and a client as root that has seen the daemon on the bus. */
+static Client *start(BusFixture *fixture) {
+        Client *client;
+
+        fixture->netlink = true;
+        fixture_write_config(fixture, SETTINGS);
+        fixture_start_bus(fixture);
+        client = client_new(fixture, UID_ROOT);
+        fixture_start_daemon(fixture, NULL);
+        g_free(client_wait_owner(client, BUS_NAME));
+        return client;
+}
+
+/* Waits until the worker has been called stuck, which has to be in time. */
+static void assert_in_time(Client *client) {
+        g_autoptr(GVariant) details = NULL;
+        guint64 running_usec;
+
+        g_variant_get(client_wait_signal(client, "SyncStarted"), "(tt@a{sv})", NULL, NULL, &details);
+        g_assert_true(g_variant_lookup(details, "OldestWorkerUSec", "t", &running_usec));
+        g_test_message("called stuck %" G_GUINT64_FORMAT " us late", running_usec - USEC_PER_SEC);
+        g_assert_cmpuint(running_usec, <=, USEC_PER_SEC + LATE_USEC_MAX);
+}
+
+static bool namespaces_can_be_made(int namespaces) {
+        pid_t pid = fork();
+        int status;
+
+        g_assert_cmpint(pid, >=, 0);
+        if (pid == 0)
+                _exit(unshare(namespaces) < 0);
+        g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+        return status == 0;
+}
+
+static void test_polling(BusFixture *fixture, gconstpointer data) {
+        const Surroundings *s = data;
+        g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+        g_autofree char *daemon = g_strdup(g_getenv("WBWATCHD"));
+        _cleanup_client_ Client *client = NULL;
+
+        if (s->namespaces != 0 && !namespaces_can_be_made(s->namespaces)) {
+                g_test_skip("namespaces of this type can't be made here");
+                return;
+        }
+
+        g_assert_cmpint(setenv(REAL_DAEMON, daemon, true), ==, 0);
+        g_assert_cmpint(setenv(SURROUNDINGS, s->name, true), ==, 0);
+        g_assert_cmpint(setenv("WBWATCHD", self, true), ==, 0);
+        client = start(fixture);
+        g_assert_cmpint(setenv("WBWATCHD", daemon, true), ==, 0);
+        g_assert_cmpint(unsetenv(SURROUNDINGS), ==, 0);
+
+        fixture_wait_log(fixture, s->reason);
+        assert_property(client, "EventSource", "'polling'");
+        g_autoptr(GVariant) text = client_get(client, "StatusText");
+        g_assert_nonnull(strstr(g_variant_get_string(text, NULL), s->reason));
+
+        fixture_add_worker(fixture);
+        assert_in_time(client);
+        fixture_remove_worker(fixture);
+        (void) client_wait_signal(client, "EpisodeEnded");
+        assert_property(client, "EventSource", "'polling'");
+}
+
+/* ---- a storm ---- */
+
+/* A copy of the daemon's netlink socket, which is the same socket. */
+static int steal_netlink_socket(const BusFixture *fixture) {
+        for (int number = 3; number < 1024; number++) {
+                int fd = pidfd_getfd(fixture->daemon.pidfd, number, 0), domain = 0, protocol = 0;
+                socklen_t size = sizeof(domain);
+
+                if (fd < 0)
+                        continue;
+                if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) >= 0 && domain == AF_NETLINK &&
+                    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) >= 0 &&
+                    protocol == NETLINK_CONNECTOR)
+                        return fd;
+                (void) close(fd);
+        }
+
+        g_error("the daemon has no netlink socket");
+}
+
+static int do_nothing(void *userdata) {
+        return 0;
+}
+
+/* For the kernel a new thread is a fork like every other, only quicker. */
+static void fork_often(unsigned n) {
+        static char stack[16384] __attribute__((aligned(16)));
+        const int flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD |
+                          CLONE_SYSVSEM;
+
+        for (unsigned i = 0; i < n; i++)
+                while (clone(do_nothing, stack + sizeof(stack), flags, NULL) < 0)
+                        ;
+}
+
+/* Tells the daemon of the birth of a kernel thread that there is not. */
+static void forge_often(int netlink_fd, unsigned n) {
+        struct {
+                struct nlmsghdr header;
+                struct cb_id id;
+                uint32_t seq;
+                uint32_t ack;
+                uint16_t size;
+                uint16_t flags;
+                uint32_t event[10]; /* struct proc_event, which is not aligned here */
+        } packet = {
+                .header = { .nlmsg_len = sizeof(packet), .nlmsg_type = NLMSG_DONE },
+                .id = { .idx = CN_IDX_PROC, .val = CN_VAL_PROC },
+                .size = sizeof(packet.event),
+                .event = { [0] = PROC_EVENT_FORK, [4] = 2, [5] = 2, [6] = 10, [7] = 10 },
+        };
+        int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_CONNECTOR);
+        struct sockaddr_nl to = {};
+        socklen_t size = sizeof(to);
+
+        if (fd < 0 || getsockname(netlink_fd, (struct sockaddr *) &to, &size) < 0)
+                _exit(EXIT_FAILURE);
+        for (unsigned i = 0; i < n; i++)
+                (void) sendto(fd, &packet, sizeof(packet), MSG_DONTWAIT, (struct sockaddr *) &to, sizeof(to));
+}
+
+/* In a process of its own, in the host's network namespace, as the daemon. */
+static pid_t start_storm(const BusFixture *fixture, int netlink_fd, unsigned n_forks, unsigned n_forged) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/ns/net", (int) fixture->daemon.pid);
+        _cleanup_close_ int namespace = open(path, O_RDONLY | O_CLOEXEC);
+        pid_t parent = getpid(), pid;
+
+        g_assert_cmpint(namespace, >=, 0);
+        pid = fork();
+        g_assert_cmpint(pid, >=, 0);
+        if (pid == 0) {
+                if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent || setns(namespace, 0) < 0)
+                        _exit(EXIT_FAILURE);
+                forge_often(netlink_fd, n_forged);
+                fork_often(n_forks);
+                _exit(EXIT_SUCCESS);
+        }
+
+        return pid;
+}
+
+static void await_storm(pid_t pid) {
+        int status;
+
+        g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+        g_assert_cmpint(status, ==, 0);
+}
+
+static guint64 lost_events(Client *client) {
+        g_autoptr(GVariant) value = client_get(client, "LostEvents");
+
+        return g_variant_get_uint64(value);
+}
+
+/* More than the socket holds, while the daemon does not read. */
+static void overrun(const BusFixture *fixture, int netlink_fd) {
+        g_assert_cmpint(kill(fixture->daemon.pid, SIGSTOP), ==, 0);
+        await_storm(start_storm(fixture, netlink_fd, 5000, 0));
+        g_assert_cmpint(kill(fixture->daemon.pid, SIGCONT), ==, 0);
+}
+
+static uint64_t peak_memory_kib(const BusFixture *fixture) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/status", (int) fixture->daemon.pid), *text = NULL;
+
+        g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+        return g_ascii_strtoull(strstr(text, "VmHWM:") + strlen("VmHWM:"), NULL, 10);
+}
+
+static void test_storm(BusFixture *fixture, gconstpointer data) {
+        g_autofree char *pid_namespace = g_file_read_link("/proc/self/ns/pid", NULL);
+        g_autofree char *user_namespace = g_file_read_link("/proc/self/ns/user", NULL);
+        _cleanup_client_ Client *client = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        pid_t storms[2];
+        int unused = 0;
+        guint64 lost;
+
+        if (!streq(pid_namespace, "pid:[4026531836]") || !streq(user_namespace, "user:[4026531837]")) {
+                g_test_skip("needs the host's namespaces: in a container no births are told");
+                return;
+        }
+
+        client = start(fixture);
+        client_wait_property(client, "EventSource", "'netlink'");
+        fd = steal_netlink_socket(fixture);
+        g_assert_cmpint(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused)), ==, 0);
+
+        /* A loss is answered with a look, which finds the worker. */
+        g_assert_cmpuint(lost_events(client), ==, 0);
+        fixture_add_worker(fixture);
+        overrun(fixture, fd);
+        assert_in_time(client);
+        lost = lost_events(client);
+        g_assert_cmpuint(lost, >, 0);
+        fixture_remove_worker(fixture);
+        (void) client_wait_signal(client, "EpisodeEnded");
+
+        /* A long storm, with forged births in between, holds nothing up. */
+        for (size_t i = 0; i < ELEMENTSOF(storms); i++)
+                storms[i] = start_storm(fixture, fd, N_FORKS / ELEMENTSOF(storms), 100000);
+        fixture_add_worker(fixture);
+        overrun(fixture, fd);
+        assert_in_time(client);
+        fixture_remove_worker(fixture);
+        (void) client_wait_signal(client, "EpisodeEnded");
+        for (size_t i = 0; i < ELEMENTSOF(storms); i++)
+                await_storm(storms[i]);
+
+        /* It is not deaf since. */
+        lost = lost_events(client);
+        fixture_add_worker(fixture);
+        overrun(fixture, fd);
+        assert_in_time(client);
+        g_assert_cmpuint(lost_events(client), >, lost);
+        assert_property(client, "EventSource", "'netlink'");
+        g_test_message("%u forks: %" G_GUINT64_FORMAT " losses, %" G_GUINT64_FORMAT " KiB of memory at most",
+                       (unsigned) N_FORKS, lost, peak_memory_kib(fixture));
+#ifndef __SANITIZE_ADDRESS__
+        g_assert_cmpuint(peak_memory_kib(fixture), <, MEMORY_PEAK_KIB);
+#endif
+}
+
+int main(int argc, char *argv[]) {
+        const char *surroundings = getenv(SURROUNDINGS);
+
+        if (surroundings)
+                enter_surroundings(surroundings, argv);
+
+        if (!fixture_isolate())
+                return EXIT_SUCCESS;
+        g_test_init(&argc, &argv, NULL);
+
+        for (size_t i = 0; i < ELEMENTSOF(surroundings_table); i++) {
+                g_autofree char *path = g_strdup_printf("/namespaces/%s", surroundings_table[i].name);
+
+                g_test_add(path, BusFixture, &surroundings_table[i], fixture_set_up, test_polling,
+                           fixture_tear_down);
+        }
+        FIXTURE_TEST("/namespaces/storm", test_storm);
+
+        return g_test_run();
+}
