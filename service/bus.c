@@ -11,14 +11,10 @@
 #include "bus.h"
 
 #include <glib.h>
-#include <linux/sockios.h>
-#include <stdio.h>
-#include <sys/epoll.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <systemd/sd-bus.h>
 
 #include "authority.h"
+#include "bus-connection.h"
 #include "log.h"
 
 #define BUS_NAME "org.wbwatch1"
@@ -33,28 +29,9 @@
 #define BUS_ERROR_BUSY "org.wbwatch1.Error.Busy"
 #define BUS_ERROR_STORE_FAILED "org.wbwatch1.Error.StoreFailed"
 
-#define BUS_DEFAULT_ADDRESS "unix:path=/run/dbus/system_bus_socket"
-
-/* Between tries to connect: growing from the first to the last. */
-#define RETRY_MIN_USEC (250 * USEC_PER_MSEC)
-#define RETRY_MAX_USEC (10 * USEC_PER_SEC)
-
 /* Callers of ForceSync that wait for a sync's end: of all, and of one connection. */
 #define WAITERS_MAX 512
 #define WAITERS_PER_SENDER_MAX 128
-
-/* Messages that wait until the bus takes them. While more than the first wait none is read, so that callers
- * who ask faster than the bus takes the answers do not fill our memory; what is told comes on top. With more
- * than the second the bus takes nothing any more. */
-#define QUEUED_READING_MAX 64
-#define QUEUED_MAX 1024
-
-/* sd-bus asks for 8 MiB. Each answer would wait behind as much, on its way to a bus that is slow. */
-#define SEND_BUFFER_SIZE (128 * 1024)
-
-/* A bus that takes not a byte for so long while calls come in is as good as lost: a broker stops to read from
- * a connection whose messages others leave unread. */
-#define TAKES_NOTHING_USEC (5 * USEC_PER_SEC)
 
 /* Calls for a list that wait for their turn: of all, and of one connection. A user has 256 connections at
  * most, which take half. */
@@ -68,30 +45,15 @@
 /* Of a name in a call; one on the bus has 255 bytes at most. */
 #define NAME_MAX_BYTES 255
 
-/* Looks, deadlines and the sync's end go first, however many messages wait. */
-#define BUS_EVENT_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
-
 struct Bus {
         Manager *manager;
-        sd_event *event;
-
-        sd_bus *connection;
-        Authority *authority;
-        sd_event_source *exit;
-        sd_event_source *retry;
-        uint64_t retry_usec;
-        bool loss_logged; /* each loss of the bus is told once, not at every try */
-        bool replaces;    /* our name may still belong to a connection of ours that was given up */
+        BusConnection *connection;
+        Authority *authority; /* of the connection that there is */
 
         GList *waiters; /* ForceSync calls without a reply yet */
         unsigned n_waiters;
 
         sd_bus_message *store_call; /* the SetProperties call whose settings are being stored */
-
-        /* Only while nothing is read: the bus takes messages again, or does not for too long. */
-        sd_event_source *writable;
-        sd_event_source *takes_nothing;
-        int n_untaken; /* bytes, when that was looked at last */
 
         GQueue list_calls;
         sd_event_source *list_timer; /* on while a list may be made next */
@@ -448,8 +410,8 @@ static int on_list_timer(sd_event_source *source, uint64_t usec, void *userdata)
         uint64_t start_usec;
         int r;
 
-        /* Not while the bus takes nothing: a list is large. */
-        if (bus->writable)
+        /* A list is large. */
+        if (bus_connection_held_up(bus->connection))
                 return 0;
 
         list_call = g_queue_pop_head(&bus->list_calls);
@@ -1160,24 +1122,24 @@ static const sd_bus_vtable log_control_vtable[] = {
 
 /* Telling */
 
-static int bus_emit_episode_started(Bus *bus, const Episode *episode) {
+static int emit_episode_started(sd_bus *connection, const Episode *episode, bool dry_run) {
         const EpisodeWorker *longest = episode_longest_run(episode);
         char name[sizeof(longest->worker.name) * 4];
 
         log_escape(longest->worker.name, name, sizeof(name));
         return sd_bus_emit_signal(
-                        bus->connection, BUS_PATH, BUS_INTERFACE, "EpisodeStarted", "ta{sv}", episode->id, 6,
+                        connection, BUS_PATH, BUS_INTERFACE, "EpisodeStarted", "ta{sv}", episode->id, 6,
                         "Rule", "s", engine_rule_to_string(episode->rule), "StartUSec", "t",
                         episode->start.realtime_usec, "WorkerCount", "u", episode->worker_count,
                         "OldestWorkerUSec", "t", longest->running_usec, "Name", "s", name, "DryRun", "b",
-                        (int) manager_settings(bus->manager)->dry_run);
+                        (int) dry_run);
 }
 
-static int bus_emit_episode_ended(Bus *bus, const Episode *episode) {
+static int emit_episode_ended(sd_bus *connection, const Episode *episode) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *signal = NULL;
         int r;
 
-        r = sd_bus_message_new_signal(bus->connection, &signal, BUS_PATH, BUS_INTERFACE, "EpisodeEnded");
+        r = sd_bus_message_new_signal(connection, &signal, BUS_PATH, BUS_INTERFACE, "EpisodeEnded");
         if (r < 0)
                 return r;
         r = sd_bus_message_append(signal, "t", episode->id);
@@ -1187,28 +1149,27 @@ static int bus_emit_episode_ended(Bus *bus, const Episode *episode) {
         if (r < 0)
                 return r;
 
-        return sd_bus_send(bus->connection, signal, NULL);
+        return sd_bus_send(connection, signal, NULL);
 }
 
-static int bus_emit_sync_started(Bus *bus, const EngineSync *sync) {
+static int emit_sync_started(sd_bus *connection, const EngineSync *sync) {
         return sd_bus_emit_signal(
-                        bus->connection, BUS_PATH, BUS_INTERFACE, "SyncStarted", "tta{sv}", sync->id,
+                        connection, BUS_PATH, BUS_INTERFACE, "SyncStarted", "tta{sv}", sync->id,
                         sync->episode_id, 6, "StartUSec", "t", sync->start.realtime_usec, "Rule", "s",
                         engine_rule_to_string(sync->rule), "WorkerCount", "u", sync->worker_count,
                         "OldestWorkerUSec", "t", sync->oldest_usec, "Forced", "b",
                         (int) (sync->rule == RULE_NONE), "DryRun", "b", (int) sync->dry_run);
 }
 
-static int bus_emit_sync_finished(Bus *bus, const EngineSync *sync) {
+static int emit_sync_finished(sd_bus *connection, const EngineSync *sync) {
         return sd_bus_emit_signal(
-                        bus->connection, BUS_PATH, BUS_INTERFACE, "SyncFinished", "tta{sv}", sync->id,
+                        connection, BUS_PATH, BUS_INTERFACE, "SyncFinished", "tta{sv}", sync->id,
                         sync->episode_id, 5, "StartUSec", "t", sync->start.realtime_usec, "DurationUSec", "t",
                         sync->duration_usec, "Result", "s", sync_result_to_string(sync->result), "Forced",
                         "b", (int) (sync->rule == RULE_NONE), "DryRun", "b", (int) sync->dry_run);
 }
 
-static void bus_emit_changes(Bus *bus, unsigned actions) {
-        const Engine *engine = manager_engine(bus->manager);
+static void emit_changes(sd_bus *connection, const Engine *engine, unsigned actions) {
         char *names[8]; /* sd-bus wants them writable, but does not write */
         size_t n = 0;
 
@@ -1229,89 +1190,42 @@ static void bus_emit_changes(Bus *bus, unsigned actions) {
         names[n] = NULL;
 
         if (n > 0)
-                (void) sd_bus_emit_properties_changed_strv(bus->connection, BUS_PATH, BUS_INTERFACE, names);
-}
-
-/* Says once why there is no bus, and tries again later. Safe to call from the connection's own callbacks: it
- * is let go when the time has come. */
-static void bus_retry(Bus *bus, int error, const char *what) {
-        int r;
-
-        log_at(bus->loss_logged ? LOG_DEBUG : LOG_WARNING,
-               "%s: %s; going on without the bus, and trying again", what, g_strerror(-error));
-        bus->loss_logged = true;
-
-        r = sd_event_source_set_time_relative(bus->retry, bus->retry_usec);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(bus->retry, SD_EVENT_ONESHOT);
-        if (r < 0)
-                log_error("Can't set a timer to connect to the bus again: %s", g_strerror(-r));
-
-        bus->retry_usec = MIN(bus->retry_usec * 2, RETRY_MAX_USEC);
-}
-
-static bool bus_is_retrying(const Bus *bus) {
-        int enabled;
-
-        return sd_event_source_get_enabled(bus->retry, &enabled) > 0;
-}
-
-/* One that has not been given up. */
-static bool bus_has_connection(const Bus *bus) {
-        return bus->connection && !bus_is_retrying(bus);
-}
-
-static uint64_t bus_count_queued(const Bus *bus) {
-        uint64_t n;
-
-        return sd_bus_get_n_queued_write(bus->connection, &n) < 0 ? 0 : n;
-}
-
-/* The bus is as good as lost. Its clients have missed changes, or will: that our name changes hands tells
- * them to look anew. */
-static void bus_lose(Bus *bus) {
-        if (bus_is_retrying(bus))
-                return;
-
-        bus->replaces = true;
-        bus_retry(bus, -ETIMEDOUT, "The bus takes no messages");
-}
-
-static void bus_check_queue(Bus *bus) {
-        if (bus_count_queued(bus) > QUEUED_MAX)
-                bus_lose(bus);
+                (void) sd_bus_emit_properties_changed_strv(connection, BUS_PATH, BUS_INTERFACE, names);
 }
 
 /* A signal that can't be sent is lost: the bus is gone. Nobody can be told of that. */
 void bus_tell(Bus *bus, unsigned actions) {
+        sd_bus *connection = bus_connection_get(bus->connection);
         const Engine *engine = manager_engine(bus->manager);
 
-        if (!bus_has_connection(bus))
+        if (!connection)
                 return;
 
-        bus_emit_changes(bus, actions);
+        emit_changes(connection, engine, actions);
 
         if (actions & ENGINE_EPISODE_STARTED)
-                (void) bus_emit_episode_started(bus, engine_episode(engine));
+                (void) emit_episode_started(
+                                connection, engine_episode(engine), manager_settings(bus->manager)->dry_run);
         if (actions & ENGINE_SYNC_ENDED)
-                (void) bus_emit_sync_finished(bus, engine_last_sync(engine));
+                (void) emit_sync_finished(connection, engine_last_sync(engine));
         if (actions & ENGINE_START_SYNC)
-                (void) bus_emit_sync_started(bus, engine_sync(engine));
+                (void) emit_sync_started(connection, engine_sync(engine));
         if ((actions & ENGINE_EPISODE_ENDED) && engine_n_episodes(engine) > 0)
-                (void) bus_emit_episode_ended(
-                                bus, engine_ended_episode(engine, engine_n_episodes(engine) - 1));
+                (void) emit_episode_ended(
+                                connection, engine_ended_episode(engine, engine_n_episodes(engine) - 1));
 
         if (actions & ENGINE_SYNC_ENDED)
                 bus_reply_waiters(bus, engine_last_sync(engine));
 
-        bus_check_queue(bus);
+        bus_connection_told(bus->connection);
 }
 
 void bus_tell_settings(Bus *bus, unsigned ids) {
+        sd_bus *connection = bus_connection_get(bus->connection);
         char *names[_SETTING_MAX + 2];
         size_t n = 0;
 
-        if (!bus_has_connection(bus) || ids == 0)
+        if (!connection || ids == 0)
                 return;
 
         for (SettingId id = 0; id < _SETTING_MAX; id++)
@@ -1320,196 +1234,27 @@ void bus_tell_settings(Bus *bus, unsigned ids) {
         names[n++] = (char *) "SettingOrigins";
         names[n] = NULL;
 
-        (void) sd_bus_emit_properties_changed_strv(bus->connection, BUS_PATH, BUS_INTERFACE, names);
-        bus_check_queue(bus);
+        (void) sd_bus_emit_properties_changed_strv(connection, BUS_PATH, BUS_INTERFACE, names);
+        bus_connection_told(bus->connection);
 }
 
 void bus_tell_event_source(Bus *bus) {
-        if (bus_has_connection(bus))
-                (void) sd_bus_emit_properties_changed(
-                                bus->connection, BUS_PATH, BUS_INTERFACE, "EventSource", NULL);
+        sd_bus *connection = bus_connection_get(bus->connection);
+
+        if (!connection)
+                return;
+
+        (void) sd_bus_emit_properties_changed(connection, BUS_PATH, BUS_INTERFACE, "EventSource", NULL);
+        bus_connection_told(bus->connection);
 }
 
 /* Connecting */
 
-static void bus_disconnect(Bus *bus) {
-        bus->writable = sd_event_source_disable_unref(bus->writable);
-        bus->takes_nothing = sd_event_source_disable_unref(bus->takes_nothing);
-        g_queue_clear_full(&bus->list_calls, list_call_free);
-
-        bus->store_call = sd_bus_message_unref(bus->store_call);
-        while (bus->waiters) {
-                waiter_free(bus->waiters->data);
-                bus->waiters = g_list_delete_link(bus->waiters, bus->waiters);
-        }
-        bus->n_waiters = 0;
-
-        bus->authority = authority_free(bus->authority);
-        bus->connection = sd_bus_close_unref(bus->connection);
-}
-
-static int on_name(sd_bus_message *answer, void *userdata, sd_bus_error *ret_error) {
-        enum {
-                NAME_OWNED = 1,
-                NAME_IN_QUEUE = 2
-        };
-        Bus *bus = userdata;
-        uint32_t outcome;
-        int r;
-
-        r = sd_bus_message_get_errno(answer);
-        if (r > 0) {
-                bus_retry(bus, -r,
-                          r == EACCES || r == EPERM ? "The bus refuses the name " BUS_NAME
-                                                      " (is its policy installed?)"
-                                                    : "The bus does not give the name " BUS_NAME);
-                return 1;
-        }
-
-        r = sd_bus_message_read(answer, "u", &outcome);
-        if (r < 0) {
-                bus_retry(bus, r, "The bus does not say whether the name " BUS_NAME " is ours");
-                return 1;
-        }
-
-        if (outcome == NAME_IN_QUEUE)
-                log_warning("Another process owns the name " BUS_NAME
-                            ": not reachable over the bus until it gives the name back");
-        else
-                log_at(bus->loss_logged ? LOG_NOTICE : LOG_INFO, "Reachable over the bus as " BUS_NAME);
-
-        bus->loss_logged = false;
-        bus->replaces = false;
-        bus->retry_usec = RETRY_MIN_USEC;
-        return 1;
-}
-
-static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        Bus *bus = userdata;
-
-        /* The answer to the request for the name may have told it already. */
-        if (!bus_is_retrying(bus))
-                bus_retry(bus, -ECONNRESET, "The bus was lost");
-        return 1;
-}
-
-static int on_writable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static int begin_connection(sd_bus *connection, void *userdata) {
         Bus *bus = userdata;
         int r;
 
-        bus->writable = sd_event_source_disable_unref(bus->writable);
-        bus->takes_nothing = sd_event_source_disable_unref(bus->takes_nothing);
-
-        r = sd_bus_attach_event(bus->connection, bus->event, BUS_EVENT_PRIORITY);
-        if (r < 0) {
-                bus_retry(bus, r, "Can't go on listening to the bus");
-                return 0;
-        }
-
-        bus_arm_list_timer(bus);
-        return 0;
-}
-
-/* How many bytes the bus has not yet taken from the socket. */
-static int bus_count_untaken(const Bus *bus) {
-        int n;
-
-        return ioctl(sd_bus_get_fd(bus->connection), SIOCOUTQ, &n) < 0 ? 0 : n;
-}
-
-/* One that is merely slow is waited for. */
-static int on_takes_nothing(sd_event_source *source, uint64_t usec, void *userdata) {
-        Bus *bus = userdata;
-        int n_untaken = bus_count_untaken(bus), r;
-
-        if (n_untaken >= bus->n_untaken) {
-                bus_lose(bus);
-                return 0;
-        }
-
-        bus->n_untaken = n_untaken;
-        r = sd_event_source_set_time_relative(source, TAKES_NOTHING_USEC);
-        return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-/* Stops to listen until the bus takes messages again. The socket can be in the loop only once. */
-static int bus_wait_writable(Bus *bus) {
-        int fd, r;
-
-        r = sd_bus_detach_event(bus->connection);
-        if (r < 0)
-                return r;
-        fd = sd_bus_get_fd(bus->connection);
-        r = sd_event_add_io(bus->event, &bus->writable, fd, EPOLLOUT, on_writable, bus);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_priority(bus->writable, BUS_EVENT_PRIORITY);
-        if (r < 0)
-                return r;
-
-        bus->n_untaken = bus_count_untaken(bus);
-        return sd_event_add_time_relative(
-                        bus->event, &bus->takes_nothing, CLOCK_MONOTONIC, TAKES_NOTHING_USEC, 0,
-                        on_takes_nothing, bus);
-}
-
-/* Sees each message before anybody else does. */
-static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        Bus *bus = userdata;
-        int r;
-
-        if (bus->writable || bus_count_queued(bus) <= QUEUED_READING_MAX)
-                return 0;
-
-        r = bus_wait_writable(bus);
-        if (r < 0 && !bus_is_retrying(bus))
-                bus_retry(bus, r, "Can't wait for the bus");
-        return 0;
-}
-
-static int limit_send_buffer(sd_bus *connection) {
-        const int size = SEND_BUFFER_SIZE;
-        int fd;
-
-        fd = sd_bus_get_fd(connection);
-        if (fd < 0)
-                return fd;
-
-        return setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0 ? -errno : 0;
-}
-
-static int bus_connect(Bus *bus) {
-        const char *address = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS");
-        _cleanup_(sd_bus_close_unrefp) sd_bus *connection = NULL;
-        _cleanup_(authority_freep) Authority *authority = NULL;
-        int r;
-
-        r = sd_bus_new(&connection);
-        if (r < 0)
-                return r;
-        r = sd_bus_set_address(connection, address ?: BUS_DEFAULT_ADDRESS);
-        if (r < 0)
-                return r;
-        r = sd_bus_set_bus_client(connection, true);
-        if (r < 0)
-                return r;
-
-        /* No call of ours takes descriptors; with one that is kept they would add up. */
-        r = sd_bus_negotiate_fds(connection, false);
-        if (r < 0)
-                return r;
-        r = sd_bus_start(connection);
-        if (r < 0)
-                return r;
-        r = limit_send_buffer(connection);
-        if (r < 0)
-                return r;
-
-        r = authority_new(connection, &authority);
-        if (r < 0)
-                return r;
-
-        r = sd_bus_add_filter(connection, NULL, on_message, bus);
+        r = authority_new(connection, &bus->authority);
         if (r < 0)
                 return r;
 
@@ -1523,55 +1268,36 @@ static int bus_connect(Bus *bus) {
         r = sd_bus_add_object(connection, NULL, LOG_CONTROL_PATH, on_log_object, bus);
         if (r < 0)
                 return r;
-        r = sd_bus_add_object_vtable(
+
+        return sd_bus_add_object_vtable(
                         connection, NULL, LOG_CONTROL_PATH, LOG_CONTROL_INTERFACE, log_control_vtable, bus);
-        if (r < 0)
-                return r;
-
-        r = sd_bus_match_signal_async(
-                        connection, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
-                        "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, bus);
-        if (r < 0)
-                return r;
-
-        /* We wait in the queue for a name that another process owns. The bus does not notice the end of a
-         * connection from which it reads nothing: so we take the name from ourselves. */
-        r = sd_bus_request_name_async(
-                        connection, NULL, BUS_NAME,
-                        SD_BUS_NAME_QUEUE | SD_BUS_NAME_ALLOW_REPLACEMENT |
-                                        (bus->replaces ? SD_BUS_NAME_REPLACE_EXISTING : 0),
-                        on_name, bus);
-        if (r < 0)
-                return r;
-
-        r = sd_bus_attach_event(connection, bus->event, BUS_EVENT_PRIORITY);
-        if (r < 0)
-                return r;
-
-        bus->connection = TAKE_POINTER(connection);
-        bus->authority = TAKE_POINTER(authority);
-        return 0;
 }
 
-static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+static void end_connection(void *userdata) {
         Bus *bus = userdata;
-        int r;
 
-        bus_disconnect(bus);
+        g_queue_clear_full(&bus->list_calls, list_call_free);
 
-        r = bus_connect(bus);
-        if (r < 0)
-                bus_retry(bus, r, "Can't connect to the bus");
-        return 0;
+        bus->store_call = sd_bus_message_unref(bus->store_call);
+        while (bus->waiters) {
+                waiter_free(bus->waiters->data);
+                bus->waiters = g_list_delete_link(bus->waiters, bus->waiters);
+        }
+        bus->n_waiters = 0;
+
+        bus->authority = authority_free(bus->authority);
 }
 
-/* Before sd-bus, which would wait until the bus has taken everything. */
-static int on_event_loop_exit(sd_event_source *source, void *userdata) {
-        bus_disconnect(userdata);
-        return 0;
+static void go_on(void *userdata) {
+        bus_arm_list_timer(userdata);
 }
 
 int bus_new(sd_event *event, Manager *manager, Bus **ret) {
+        static const BusConnectionHandlers handlers = {
+                .begin = begin_connection,
+                .end = end_connection,
+                .go_on = go_on,
+        };
         _cleanup_(bus_freep) Bus *bus = NULL;
         int r;
 
@@ -1579,21 +1305,6 @@ int bus_new(sd_event *event, Manager *manager, Bus **ret) {
         if (!bus)
                 return -ENOMEM;
         bus->manager = manager;
-        bus->event = sd_event_ref(event);
-        bus->retry_usec = RETRY_MIN_USEC;
-
-        /* The first try is made from the loop, like every other one. */
-        r = sd_event_add_time_relative(event, &bus->retry, CLOCK_MONOTONIC, 0, 0, on_retry, bus);
-        if (r < 0)
-                return r;
-        (void) sd_event_source_set_description(bus->retry, "bus-retry");
-
-        r = sd_event_add_exit(event, &bus->exit, on_event_loop_exit, bus);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_priority(bus->exit, SD_EVENT_PRIORITY_IMPORTANT);
-        if (r < 0)
-                return r;
 
         r = sd_event_add_time(event, &bus->list_timer, CLOCK_MONOTONIC, 0, 1, on_list_timer, bus);
         if (r < 0)
@@ -1606,6 +1317,10 @@ int bus_new(sd_event *event, Manager *manager, Bus **ret) {
                 return r;
         (void) sd_event_source_set_description(bus->list_timer, "bus-lists");
 
+        r = bus_connection_new(event, BUS_NAME, &handlers, bus, &bus->connection);
+        if (r < 0)
+                return r;
+
         *ret = TAKE_POINTER(bus);
         return 0;
 }
@@ -1614,11 +1329,8 @@ Bus *bus_free(Bus *bus) {
         if (!bus)
                 return NULL;
 
-        bus_disconnect(bus);
+        bus_connection_free(bus->connection);
         sd_event_source_disable_unref(bus->list_timer);
-        sd_event_source_disable_unref(bus->retry);
-        sd_event_source_disable_unref(bus->exit);
-        sd_event_unref(bus->event);
         g_free(bus);
         return NULL;
 }

@@ -464,6 +464,16 @@ static void add_workers(const BusFixture *fixture, unsigned n) {
         fake_proc_list(&fixture->proc, list->str);
 }
 
+/* An empty list is taken for a hidden one, so that a look may have come upon a part of them. */
+static void await_workers(Client *client, guint32 n) {
+        for (;;) {
+                g_autoptr(GVariant) count = client_get(client, "WorkerCount");
+
+                if (g_variant_get_uint32(count) == n)
+                        break;
+        }
+}
+
 /* ---- very many calls ---- */
 
 static void test_clients(BusFixture *fixture, gconstpointer data) {
@@ -746,8 +756,7 @@ static void test_lists(BusFixture *fixture, gconstpointer data) {
         guint32 serial;
 
         add_workers(fixture, 500);
-        client_wait_property(client, "State", "'busy'");
-        assert_property(client, "WorkerCount", "uint32 500");
+        await_workers(client, 500);
 
         memory_begin(fixture);
         start_usec = usec_now(CLOCK_MONOTONIC);
@@ -871,12 +880,10 @@ static void test_bus_hangs(BusFixture *fixture, gconstpointer data) {
         memory_check(fixture, "6,000 signals for a bus that hangs");
         fixture_hold_bus(fixture, false);
 
-        for (;;) {
+        /* From one connection to the other, at once or with a while without any. */
+        while (!after || streq(after, before)) {
+                g_free(after);
                 after = client_wait_owner(client, BUS_NAME);
-                if (!streq(after, before))
-                        break;
-                client_wait_no_owner(client, BUS_NAME);
-                g_free(g_steal_pointer(&after));
         }
         assert_property(client, "RecoveryUSec", "uint64 0");
         (void) client_call(client, "Pause", NULL);
