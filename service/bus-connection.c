@@ -84,14 +84,14 @@ static void retry_later(BusConnection *connection, int error, const char *what) 
         int r;
 
         log_at(connection->loss_logged ? LOG_DEBUG : LOG_WARNING,
-               "%s: %s; going on without the bus, and trying again", what, g_strerror(-error));
+               "%s: %s; going on without the bus, and trying again", what, errno_text(-error));
         connection->loss_logged = true;
 
         r = sd_event_source_set_time_relative(connection->retry, connection->retry_usec);
         if (r >= 0)
                 r = sd_event_source_set_enabled(connection->retry, SD_EVENT_ONESHOT);
         if (r < 0)
-                log_error("Can't set a timer to connect to the bus again: %s", g_strerror(-r));
+                log_error("Can't set a timer to connect to the bus again: %s", errno_text(-r));
 
         connection->retry_usec = MIN(connection->retry_usec * 2, RETRY_MAX_USEC);
 }
@@ -228,7 +228,7 @@ static int on_watch(sd_event_source *source, uint64_t usec, void *userdata) {
                 end_probe(connection);
                 r = begin_probe(connection);
                 if (r < 0)
-                        log_debug("Can't make a second connection to the bus, ignoring: %s", g_strerror(-r));
+                        log_debug("Can't make a second connection to the bus, ignoring: %s", errno_text(-r));
         }
 
         return watch_again(connection);

@@ -401,7 +401,7 @@ static void bus_arm_list_timer(Bus *bus) {
         if (r >= 0)
                 r = sd_event_source_set_enabled(bus->list_timer, SD_EVENT_ONESHOT);
         if (r < 0)
-                log_error("Can't set the timer for lists: %s", g_strerror(-r));
+                log_error("Can't set the timer for lists: %s", errno_text(-r));
 }
 
 static int on_list_timer(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -786,7 +786,7 @@ static int set_properties_granted(sd_bus_message *call, void *userdata) {
         if (r < 0)
                 return sd_bus_reply_method_errorf(
                                 call, BUS_ERROR_STORE_FAILED, "The settings can't be stored: %s",
-                                g_strerror(-r));
+                                errno_text(-r));
 
         bus->store_call = sd_bus_message_ref(call);
         return 1;
@@ -821,7 +821,7 @@ void bus_settings_stored(Bus *bus, int r) {
         if (r < 0) {
                 (void) sd_bus_reply_method_errorf(
                                 call, BUS_ERROR_STORE_FAILED, "The settings were not stored: %s",
-                                g_strerror(-r));
+                                errno_text(-r));
                 return;
         }
 

@@ -7,8 +7,15 @@
 #include <assert.h>
 #include <glib.h>
 
+#include "memory.h"
+
 /* Room for this many running workers from the start; more are allocated for. */
-#define WORKERS_INITIAL 256
+#define WORKERS_INITIAL 4096
+
+/* Memory for so many is there at any time. What a storm of more needed is given back after so many looks in a
+ * row without one. */
+#define CALM_WORKERS 256
+#define CALM_LOOKS 8
 
 /* So many different works are judged for a crowd at once. A machine with the bug runs one of them. */
 #define CROWDS_MAX 16
@@ -43,6 +50,8 @@ struct Engine {
         size_t n_running;
         size_t n_allocated;     /* of both arrays */
         RunningWorker *scratch; /* the other one, to merge into */
+        bool storm;             /* more than a few ran since memory was given back */
+        unsigned n_calm_looks;  /* in a row */
         bool active;            /* somebody ran at one of the last two looks */
         bool last_look_empty;
 
@@ -132,10 +141,6 @@ static int engine_reserve(Engine *engine, size_t n) {
         if (!scratch)
                 return -ENOMEM;
         engine->scratch = scratch;
-
-        /* Touch the memory now, so that it is there (and locked) when it is needed. */
-        memset(running + engine->n_allocated, 0, (n - engine->n_allocated) * sizeof(RunningWorker));
-        memset(scratch + engine->n_allocated, 0, (n - engine->n_allocated) * sizeof(RunningWorker));
         engine->n_allocated = n;
         return 0;
 }
@@ -151,6 +156,10 @@ int engine_new(const Settings *settings, Moment now, Engine **ret) {
         r = engine_reserve(engine, WORKERS_INITIAL);
         if (r < 0)
                 return r;
+
+        /* Touched now, so that it is there (and locked) when it is needed. */
+        memset(engine->running, 0, CALM_WORKERS * sizeof(RunningWorker));
+        memset(engine->scratch, 0, CALM_WORKERS * sizeof(RunningWorker));
 
         engine->settings = *settings;
         engine->last_look_usec = now.monotonic_usec;
@@ -405,6 +414,22 @@ const RunningWorker *engine_oldest_worker(const Engine *engine) {
 
 uint64_t engine_running_usec(const Engine *engine, const RunningWorker *worker) {
         return usec_subtract(engine->last_look_usec, worker->since_usec);
+}
+
+/* Gives memory back that is needed no longer. */
+static void engine_give_back(Engine *engine) {
+        if (engine->n_running > CALM_WORKERS)
+                engine->storm = true;
+        if (!engine->storm || engine->n_running > CALM_WORKERS) {
+                engine->n_calm_looks = 0;
+                return;
+        }
+        if (++engine->n_calm_looks < CALM_LOOKS)
+                return;
+
+        memory_give_back(engine->running, sizeof(RunningWorker), CALM_WORKERS, engine->n_allocated);
+        memory_give_back(engine->scratch, sizeof(RunningWorker), CALM_WORKERS, engine->n_allocated);
+        engine->storm = false;
 }
 
 static EngineRule engine_rule(const Engine *engine) {
@@ -713,6 +738,7 @@ unsigned engine_look(Engine *engine, Moment now, const Worker *workers, size_t n
          */
         engine->active = engine->n_running > 0 || !engine->last_look_empty;
         engine->last_look_empty = engine->n_running == 0;
+        engine_give_back(engine);
 
         rule = engine_rule(engine);
         if (rule != RULE_NONE && engine->n_running > 0 && !engine->in_episode) {

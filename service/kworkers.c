@@ -25,6 +25,7 @@
 #include <glib.h>
 
 #include "kworkers.h"
+#include "memory.h"
 
 /* Flags of a task (include/linux/sched.h of the kernel), as field 9 of stat shows them. */
 #define PF_WQ_WORKER UINT64_C(0x00000020)
@@ -47,10 +48,11 @@
 
 /* To start with, so that an ordinary machine's first crisis needs no memory. */
 #define PIDS_MIN 4096
-#define WORKERS_MIN 256
+#define WORKERS_MIN 4096
 
 /* After so many looks in a row that found few workers, what a storm of them needed is given back. */
 #define CALM_LOOKS 8
+#define CALM_WORKERS 256
 
 /* A stat is about 350 bytes; its fields up to the 22nd always fit. */
 #define STAT_SIZE 1024
@@ -90,6 +92,7 @@ struct KworkerReader {
         /* The workers of the last look and of the one under way. */
         WorkerArray found[2];
         WorkerArray *last, *current;
+        bool storm; /* more workers than a few since memory was given back */
         unsigned n_calm_looks;
 
         bool found_kthread;
@@ -391,23 +394,20 @@ static int add_worker(KworkerReader *reader, const Worker *worker) {
         return 0;
 }
 
-/* Gives memory back that is needed no longer. Both arrays are of one size. */
+/* Gives memory back that is needed no longer. */
 static void give_back(KworkerReader *reader) {
-        if (reader->last->n_allocated == WORKERS_MIN || reader->last->n_workers > WORKERS_MIN / 2) {
+        if (!reader->storm || reader->last->n_workers > CALM_WORKERS) {
                 reader->n_calm_looks = 0;
                 return;
         }
         if (++reader->n_calm_looks < CALM_LOOKS)
                 return;
 
-        for (size_t i = 0; i < ELEMENTSOF(reader->found); i++) {
-                Worker *workers = g_try_renew(Worker, reader->found[i].workers, WORKERS_MIN);
-
-                if (!workers)
-                        continue;
-                reader->found[i].workers = workers;
-                reader->found[i].n_allocated = WORKERS_MIN;
-        }
+        for (size_t i = 0; i < ELEMENTSOF(reader->found); i++)
+                memory_give_back(
+                                reader->found[i].workers, sizeof(Worker), CALM_WORKERS,
+                                reader->found[i].n_allocated);
+        reader->storm = false;
 }
 
 /* The pid that a text spells, or 0: an overlong number and any other text is no thread's. */
@@ -797,6 +797,8 @@ int kworker_reader_look(KworkerReader *reader, const char *glob, KworkerLook *re
         workers = reader->last;
         reader->last = reader->current;
         reader->current = workers;
+        if (reader->last->n_workers > CALM_WORKERS)
+                reader->storm = true;
 
         *ret = (KworkerLook){
                 .workers = reader->last->workers,

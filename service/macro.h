@@ -28,6 +28,15 @@
 #define _printf_(template, arguments) __attribute__((__format__(__printf__, template, arguments)))
 #define _unused_ __attribute__((unused))
 
+/* Whether this was built with AddressSanitizer, by gcc or by clang. */
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ADDRESS_SANITIZER 1
+#endif
+#endif
+
 /* Defines NAME##p, which calls FUNCTION on a pointer variable that goes out of scope and is not NULL. */
 #define DEFINE_TRIVIAL_CLEANUP(type, function)                                                               \
         static inline void function##p(type *p) {                                                            \
@@ -62,6 +71,12 @@ static inline int take_fd(int *fd) {
 
         *fd = -EBADF;
         return taken;
+}
+
+/* What a positive errno means, in English. Unlike strerror(3) it reads no translation from the disk, and
+ * unlike g_strerror() it needs no memory. */
+static inline const char *errno_text(int error) {
+        return strerrordesc_np(error) ?: "Unknown error";
 }
 
 #define TAKE_POINTER(pointer)                                                                                \

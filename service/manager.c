@@ -7,10 +7,8 @@
 
 #include <glib.h>
 #include <inttypes.h>
-#include <link.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
@@ -350,7 +348,7 @@ static void manager_set_timer(Manager *manager) {
                 r = sd_event_source_set_enabled(manager->timer, SD_EVENT_ONESHOT);
         if (r < 0) {
                 /* Without its timer it would look nowhere any more: better to be started anew. */
-                log_error("Can't set the timer: %s", g_strerror(-r));
+                log_error("Can't set the timer: %s", errno_text(-r));
                 (void) sd_event_exit(manager->event, r);
         }
 }
@@ -374,7 +372,7 @@ static void manager_carry_out(Manager *manager, unsigned actions) {
         if (dry_run)
                 manager_carry_out(manager, engine_sync_ended(manager->engine, moment_now(), SYNC_PENDING, 0));
         else if (r < 0) {
-                log_error("Can't start a sync: %s", g_strerror(-r));
+                log_error("Can't start a sync: %s", errno_text(-r));
                 manager_carry_out(manager, engine_sync_ended(manager->engine, moment_now(), SYNC_FAILED, 0));
         } else {
                 manager_notify_status(manager);
@@ -436,44 +434,6 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* Reads the code and the constants of this program, and of the libraries that its loop uses, from the disk;
- * memory that is locked keeps them. */
-static int hold_code(struct dl_phdr_info *object, size_t size, void *userdata) {
-        static const struct {
-                const char *name;
-                bool constants;
-        } libraries[] = {
-                { "/libsystemd.so", true },
-                { "/libc.so", true },
-                { "/libglib-2.0.so", false }, /* nearly all of them are about Unicode */
-        };
-        bool is_program = object->dlpi_name[0] == '\0', code = is_program, constants = is_program;
-        uintptr_t page_size = (uintptr_t) sysconf(_SC_PAGESIZE);
-
-        for (size_t i = 0; i < ELEMENTSOF(libraries); i++)
-                if (strstr(object->dlpi_name, libraries[i].name)) {
-                        code = true;
-                        constants = libraries[i].constants;
-                }
-
-        for (size_t i = 0; i < object->dlpi_phnum; i++) {
-                const ElfW(Phdr) *segment = object->dlpi_phdr + i;
-                uintptr_t begin = object->dlpi_addr + segment->p_vaddr, end = begin + segment->p_memsz;
-
-                if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W) ||
-                    !(segment->p_flags & PF_X ? code : constants))
-                        continue;
-
-                begin -= begin % page_size;
-                if (madvise((void *) begin, end - begin, MADV_POPULATE_READ) < 0)
-                        /* Linux before 5.14 */
-                        log_debug("Can't hold %s in memory, going on without: %s",
-                                  is_program ? "the program" : object->dlpi_name, strerror(errno));
-        }
-
-        return 0;
-}
-
 /* The rehearsal: goes the way from a stuck worker to its sync's end once, with an engine of its own and a log
  * that is mute, and asks the helper for all but the sync. What a sandbox kills, it kills now, and not in the
  * worst minute; and the pages of code and data that are needed then have been read from the disk, and stay.
@@ -486,7 +446,6 @@ static int manager_rehearse(Manager *manager) {
         int r;
 
         manager->rehearsing = true;
-        (void) dl_iterate_phdr(hold_code, NULL);
 
         settings_init(&settings);
         settings.dry_run = true;
@@ -496,7 +455,7 @@ static int manager_rehearse(Manager *manager) {
                 log_set_muted(true);
 
                 /* At its first call it opens files of the C library. */
-                log_error("%s", g_strerror(EIO));
+                log_error("%s", errno_text(EIO));
 
                 (void) engine_look(manager->engine, now, &worker, 1);
                 now.monotonic_usec += settings.threshold_usec;
@@ -520,7 +479,7 @@ static void on_rehearsed(Manager *manager, int r) {
         manager->rehearsing = false;
         if (r < 0) {
                 log_error("The rehearsal of a sync failed, the helper process was killed: %s",
-                          g_strerror(-r));
+                          errno_text(-r));
                 (void) sd_event_exit(manager->event, r);
                 return;
         }
@@ -531,7 +490,7 @@ static void on_rehearsed(Manager *manager, int r) {
         if (manager->options->use_bus) {
                 r = bus_new(manager->event, manager, &manager->bus);
                 if (r < 0) {
-                        log_error("Can't set up the bus: %s", g_strerror(-r));
+                        log_error("Can't set up the bus: %s", errno_text(-r));
                         (void) sd_event_exit(manager->event, r);
                         return;
                 }
@@ -659,7 +618,7 @@ static void manager_reload(Manager *manager) {
         r = storage_load(manager->storage);
         manager->reload_pending = r == -EBUSY;
         if (r < 0 && r != -EBUSY) {
-                log_error("Can't reload, going on with the settings in force: %s", g_strerror(-r));
+                log_error("Can't reload, going on with the settings in force: %s", errno_text(-r));
                 (void) notify_send("READY=1");
         }
 }
@@ -668,7 +627,7 @@ static void on_loaded(int r, const Settings *settings, void *userdata) {
         Manager *manager = userdata;
 
         if (r < 0)
-                log_error("Reloading failed, going on with the settings in force: %s", g_strerror(-r));
+                log_error("Reloading failed, going on with the settings in force: %s", errno_text(-r));
         else {
                 manager_apply_settings(manager, settings);
                 log_notice("Reloaded");
@@ -747,7 +706,7 @@ int manager_new(const ManagerOptions *options, const Settings *settings, Manager
         if (r >= 0)
                 r = manager_block_signals(manager);
         if (r < 0) {
-                log_error("Can't set up the event loop: %s", g_strerror(-r));
+                log_error("Can't set up the event loop: %s", errno_text(-r));
                 return r;
         }
 
@@ -757,13 +716,13 @@ int manager_new(const ManagerOptions *options, const Settings *settings, Manager
                 r = storage_new(manager->event, &options->paths, on_loaded, on_stored, manager,
                                 &manager->storage);
         if (r < 0) {
-                log_error("Can't start a helper process: %s", g_strerror(-r));
+                log_error("Can't start a helper process: %s", errno_text(-r));
                 return r;
         }
 
         r = kworker_reader_new(options->proc_root, &manager->reader);
         if (r < 0) {
-                log_error("Can't open the proc root %s: %s", options->proc_root, g_strerror(-r));
+                log_error("Can't open the proc root %s: %s", options->proc_root, errno_text(-r));
                 return r;
         }
 
@@ -777,7 +736,7 @@ int manager_new(const ManagerOptions *options, const Settings *settings, Manager
         if (r >= 0)
                 r = sd_event_source_set_enabled(manager->timer, SD_EVENT_OFF);
         if (r < 0) {
-                log_error("Can't set up the engine and its timer: %s", g_strerror(-r));
+                log_error("Can't set up the engine and its timer: %s", errno_text(-r));
                 return r;
         }
 
@@ -788,7 +747,7 @@ int manager_new(const ManagerOptions *options, const Settings *settings, Manager
 
         r = sd_watchdog_enabled(/* unset_environment= */ false, &manager->watchdog_usec);
         if (r < 0)
-                log_warning("Can't read $WATCHDOG_USEC, ignoring: %s", g_strerror(-r));
+                log_warning("Can't read $WATCHDOG_USEC, ignoring: %s", errno_text(-r));
 
         *ret = TAKE_POINTER(manager);
         return 0;
@@ -803,7 +762,7 @@ int manager_run(Manager *manager) {
 
         r = manager_rehearse(manager);
         if (r < 0) {
-                log_error("Can't rehearse a sync: %s", g_strerror(-r));
+                log_error("Can't rehearse a sync: %s", errno_text(-r));
                 return r;
         }
 
@@ -811,7 +770,7 @@ int manager_run(Manager *manager) {
 
         r = sd_event_loop(manager->event);
         if (r < 0)
-                log_error("The event loop failed: %s", g_strerror(-r));
+                log_error("The event loop failed: %s", errno_text(-r));
         return r;
 }
 

@@ -752,7 +752,7 @@ static void warn_unreadable(Reader *reader, const char *path, int error, bool fa
         else if (error == -EFBIG)
                 reason = "it is larger than the maximum of 1 MiB";
         else
-                reason = g_strerror(-error);
+                reason = errno_text(-error);
 
         text = g_strdup_printf("%s: can't be read: %s%s", path, reason, fatal ? "" : ", ignoring");
         tell(reader, text);

@@ -122,12 +122,14 @@ static void measure_storms(sd_bus *bus) {
                         wrapper, NULL,
                         "ThresholdSec=1h\nCrowdSize=0\nPollIntervalSec=100ms\nSweepIntervalSec=1s\n",
                         "--dry-run", "--proc-root", proc.root, NULL);
-        Memory first;
+        Memory before, first;
 
         daemon_settle(&daemon);
+        before = memory_with_children(daemon.pid);
         storm(&proc, bus, 1000);
         await_looks(daemon.pid, 20);
         first = memory_with_children(daemon.pid);
+        report(first.private_dirty - before.private_dirty, "KiB", "memory/first-storm/growth");
         report_memory(memory_of(daemon.pid), "wbwatchd-after-storm");
         report_memory(first, "all-after-storm");
 

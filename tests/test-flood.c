@@ -31,14 +31,6 @@
 #define MEMORY_PEAK_KIB (48 * 1024)
 #define MEMORY_AFTER_KIB (16 * 1024)
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ADDRESS_SANITIZER
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ADDRESS_SANITIZER
-#endif
-#endif
-
 /* Each message of it is less than the 32 MiB of the bus. AddressSanitizer copies the whole of it whenever
  * sd-bus has read another part. */
 #ifdef HAS_ADDRESS_SANITIZER

@@ -377,7 +377,7 @@ static void test_storm(BusFixture *fixture, gconstpointer data) {
         assert_property(client, "EventSource", "'netlink'");
         g_test_message("%u forks: %" G_GUINT64_FORMAT " losses, %" G_GUINT64_FORMAT " KiB of memory at most",
                        (unsigned) N_FORKS, lost, peak_memory_kib(fixture));
-#ifndef __SANITIZE_ADDRESS__
+#ifndef HAS_ADDRESS_SANITIZER
         g_assert_cmpuint(peak_memory_kib(fixture), <, MEMORY_PEAK_KIB);
 #endif
 }
