@@ -685,16 +685,24 @@ static void test_disk(BusFixture *fixture, gconstpointer data) {
         fixture_stop_daemon(fixture);
 }
 
-/* It ends when it is told to, though nothing can be read from the disk that it was started from. */
+/* It ends when it is told to, and reads nothing for it from the disk that it was started from. */
 static void test_disk_stop(BusFixture *fixture, gconstpointer data) {
         _cleanup_own_disk_ OwnDisk disk = own_disk_new();
         _cleanup_client_ Client *client = NULL;
+        siginfo_t info;
+        uint64_t faults;
+        pid_t daemon;
 
         move_daemon_to(&disk);
         client = start_quick_daemon(fixture);
+        daemon = fixture->daemon.pid;
         own_disk_freeze(&disk);
         drop_caches();
+        faults = count_reading_faults(daemon);
 
+        g_assert_no_errno(kill(daemon, SIGTERM));
+        g_assert_no_errno(waitid(P_PID, (id_t) daemon, &info, WEXITED | WNOWAIT));
+        g_assert_cmpuint(count_reading_faults(daemon), ==, faults);
         fixture_stop_daemon(fixture);
         client_wait_no_owner(client, BUS_NAME);
         own_disk_thaw(&disk);
@@ -1103,7 +1111,7 @@ static void test_many_workers(BusFixture *fixture, gconstpointer data) {
                        late_usec, answered_usec);
 }
 
-/* The time of day jumps by 130 years at every look at it. */
+/* The time of day jumps by 130 years at every look at it, and the machine has slept for an hour before. */
 static void test_clock(BusFixture *fixture, gconstpointer data) {
         const char *jumping_clock = g_getenv("WBWATCH_JUMPING_CLOCK");
         _cleanup_client_ Client *client = NULL;
