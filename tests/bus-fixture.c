@@ -369,6 +369,16 @@ static char *daemon_program(const BusFixture *fixture) {
         return g_steal_pointer(&copy);
 }
 
+/* AddressSanitizer wants to be the first library, and need not be. */
+static char **preload_library(char **environment, const char *library) {
+        g_autofree char *options =
+                        g_strconcat(g_environ_getenv(environment, "ASAN_OPTIONS") ?: "",
+                                    ":verify_asan_link_order=0", NULL);
+
+        environment = g_environ_setenv(environment, "ASAN_OPTIONS", options, true);
+        return g_environ_setenv(environment, "LD_PRELOAD", library, true);
+}
+
 void fixture_start_daemon(BusFixture *fixture, ...) {
         g_autoptr(GPtrArray) arguments = g_ptr_array_new();
         g_auto(GStrv) environment = g_get_environ();
@@ -398,6 +408,8 @@ void fixture_start_daemon(BusFixture *fixture, ...) {
         environment = g_environ_setenv(environment, "STATE_DIRECTORY", fixture->state_directory, true);
         environment = g_environ_setenv(environment, "NOTIFY_SOCKET", notify, true);
         environment = g_environ_unsetenv(environment, "WATCHDOG_USEC");
+        if (fixture->preload)
+                environment = preload_library(environment, fixture->preload);
 
         drain_notify(fixture);
         fixture->daemon = process_start(
@@ -409,6 +421,12 @@ void fixture_start_daemon(BusFixture *fixture, ...) {
 void fixture_stop_daemon(BusFixture *fixture) {
         g_assert_cmpint(kill(fixture->daemon.pid, SIGTERM), ==, 0);
         g_assert_cmpint(process_wait_end(fixture, &fixture->daemon), ==, 0);
+        (void) g_thread_join(fixture->log_reader);
+        (void) close(fixture->log_fd);
+}
+
+void fixture_kill_daemon(BusFixture *fixture) {
+        process_kill(fixture, &fixture->daemon);
         (void) g_thread_join(fixture->log_reader);
         (void) close(fixture->log_fd);
 }
@@ -439,7 +457,7 @@ static bool is_child_called(const char *pid, pid_t parent, const char *name) {
                parent_found == parent;
 }
 
-pid_t fixture_helper_pid(const BusFixture *fixture, const char *name) {
+pid_t fixture_find_helper(const BusFixture *fixture, const char *name) {
         g_autoptr(GDir) proc = g_dir_open("/proc", 0, NULL);
         const char *entry;
 
@@ -448,7 +466,15 @@ pid_t fixture_helper_pid(const BusFixture *fixture, const char *name) {
                 if (g_ascii_isdigit(entry[0]) && is_child_called(entry, fixture->daemon.pid, name))
                         return atoi(entry);
 
-        g_error("the daemon has no child called %s", name);
+        return 0;
+}
+
+pid_t fixture_helper_pid(const BusFixture *fixture, const char *name) {
+        pid_t pid = fixture_find_helper(fixture, name);
+
+        if (pid == 0)
+                g_error("the daemon has no child called %s", name);
+        return pid;
 }
 
 void fixture_signal_helper(const BusFixture *fixture, const char *name, int sig) {

@@ -50,8 +50,9 @@ typedef struct BusFixture {
         char *state_directory; /* where the daemon keeps what is set to last */
         FakeProc proc;         /* what the daemon sees: kthreadd alone, at first */
         int notify_fd;
-        uid_t daemon_uid; /* root unless set */
-        bool netlink;     /* whether the kernel may tell the daemon of new threads; else it polls */
+        uid_t daemon_uid;    /* root unless set */
+        bool netlink;        /* whether the kernel may tell the daemon of new threads; else it polls */
+        const char *preload; /* a library of ours that the daemon is started with, or NULL */
         gint64 deadline_usec;
         Process bus, polkit, daemon;
 
@@ -95,6 +96,9 @@ void fixture_hold_bus(BusFixture *fixture, bool hold);
 void fixture_start_daemon(BusFixture *fixture, ...) G_GNUC_NULL_TERMINATED;
 void fixture_stop_daemon(BusFixture *fixture);
 
+/* SIGKILL, as the OOM killer or a failed watchdog send it. */
+void fixture_kill_daemon(BusFixture *fixture);
+
 /* SIGHUP, and waits until that is done. */
 void fixture_reload_daemon(BusFixture *fixture);
 
@@ -109,6 +113,8 @@ void fixture_write_config(BusFixture *fixture, const char *text);
 /* The daemon's helper process of that name: holding the first one makes every sync hang. */
 #define HELPER_SYNC "wbwatchd-sync"
 #define HELPER_STORAGE "wbwatch-storage"
+#define HELPER_LOG "wbwatchd-log"
+pid_t fixture_find_helper(const BusFixture *fixture, const char *name); /* or 0 */
 pid_t fixture_helper_pid(const BusFixture *fixture, const char *name);
 void fixture_signal_helper(const BusFixture *fixture, const char *name, int sig);
 

@@ -21,12 +21,12 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
 #include "bus-fixture.h"
 #include "own-disk.h"
+#include "stuck-worker.h"
 
 /* The promises: how late a sync may start, and an answer on the bus; and on a machine whose CPUs are taken.
  */
@@ -201,15 +201,6 @@ static Client *start_quick_daemon(BusFixture *fixture) {
         fixture_start_daemon(fixture, "--debug", NULL);
         g_free(client_wait_owner(client, BUS_NAME));
         return client;
-}
-
-/* SIGKILL, as the OOM killer or a failed watchdog send it. */
-static void kill_daemon(BusFixture *fixture) {
-        kill_and_wait(fixture->daemon.pid);
-        g_assert_no_errno(close(fixture->daemon.pidfd));
-        fixture->daemon = (Process){};
-        (void) g_thread_join(fixture->log_reader);
-        g_assert_no_errno(close(fixture->log_fd));
 }
 
 static uint64_t lookup_usec(GVariant *dictionary, const char *key) {
@@ -389,12 +380,6 @@ static void test_log(BusFixture *fixture, gconstpointer data) {
 
 #ifndef HAS_ADDRESS_SANITIZER /* its own library's pages are nobody's to hold */
 
-static bool is_in_sync(pid_t pid) {
-        g_autofree char *path = g_strdup_printf("/proc/%d/syscall", (int) pid), *text = NULL;
-
-        return g_file_get_contents(path, &text, NULL, NULL) && g_ascii_strtoll(text, NULL, 10) == SYS_sync;
-}
-
 static void run_script(const char *format, ...) G_GNUC_PRINTF(1, 2);
 static void run_script(const char *format, ...) {
         g_autofree char *script = NULL;
@@ -459,31 +444,6 @@ static void show_memory(BusFixture *fixture) {
                                 g_string_append_printf(shown, " %s", *line);
                 g_test_message("memory of %s:%s", names[i] ?: "wbwatchd", shown->str);
         }
-}
-
-/* A worker that is stuck until it is let go, or the test dies. */
-typedef struct StuckWorker {
-        pid_t pid;
-        int stdin_fd, stdout_fd;
-} StuckWorker;
-
-static void stuck_worker_begin(StuckWorker *stuck) {
-        g_autofree char *script = fixture_source_file("tests/stuck-kworker");
-        const char *const arguments[] = { script, "60", NULL };
-        g_autoptr(GError) error = NULL;
-
-        (void) g_spawn_async_with_pipes(
-                        NULL, (char **) arguments, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &stuck->pid,
-                        &stuck->stdin_fd, &stuck->stdout_fd, NULL, &error);
-        g_assert_no_error(error);
-        wait_line(stuck->stdout_fd, "stuck");
-}
-
-static void stuck_worker_let_go(StuckWorker *stuck) {
-        g_assert_no_errno(close(stuck->stdin_fd));
-        wait_line(stuck->stdout_fd, "released");
-        g_assert_no_errno(close(stuck->stdout_fd));
-        g_assert_cmpint(waitpid(stuck->pid, NULL, 0), ==, stuck->pid);
 }
 
 /* Writes down the system calls of some processes. */
@@ -633,7 +593,7 @@ static void test_disk(BusFixture *fixture, gconstpointer data) {
         daemon_faults = count_reading_faults(daemon);
         helper_faults = count_reading_faults(helper);
 
-        stuck_worker_begin(&stuck);
+        stuck_worker_begin(&stuck, 60);
         drop_caches();
         late_usec = wait_sync_started(client, STUCK_THRESHOLD_USEC);
         while (!is_in_sync(helper))
@@ -670,7 +630,7 @@ static void test_disk(BusFixture *fixture, gconstpointer data) {
         /* Killed while the sync hangs: its helper cannot die, and is in nobody's way. */
         helper_pidfd = pidfd_open(helper, 0);
         g_assert_no_errno(helper_pidfd);
-        kill_daemon(fixture);
+        fixture_kill_daemon(fixture);
         client_wait_no_owner(client, BUS_NAME);
         fixture_start_daemon(fixture, "--proc-root", "/proc", NULL);
         g_free(client_wait_owner(client, BUS_NAME));
@@ -1118,9 +1078,7 @@ static void test_clock(BusFixture *fixture, gconstpointer data) {
         uint64_t begin_usec, paused_usec;
 
         g_assert_nonnull(jumping_clock);
-        wrap_daemon("ASAN_OPTIONS=\"$ASAN_OPTIONS:verify_asan_link_order=0\" LD_PRELOAD=%s "
-                    "exec \"$WBWATCHD_REAL\" \"$@\"",
-                    jumping_clock);
+        fixture->preload = jumping_clock;
         client = start_quick_daemon(fixture);
         assert_sync_in_time(fixture, client);
 
@@ -1284,7 +1242,7 @@ static void test_state(BusFixture *fixture, gconstpointer data) {
         /* Killed, in the same state again; and it begins anew, as if nothing had been. */
         if (streq(state, "paused"))
                 (void) client_call(client, "Pause", NULL);
-        kill_daemon(fixture);
+        fixture_kill_daemon(fixture);
         client_wait_no_owner(client, BUS_NAME);
         fixture_write_config(fixture, LONG_CONFIG);
         fixture_start_daemon(fixture, "--debug", NULL);

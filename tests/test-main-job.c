@@ -13,10 +13,10 @@
 #include <signal.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "bus-fixture.h"
+#include "stuck-worker.h"
 
 /* The promises. */
 #define SYNC_STARTS_WITHIN_USEC (100 * USEC_PER_MSEC)
@@ -24,7 +24,7 @@
 #define STOPS_WITHIN_USEC (100 * USEC_PER_MSEC)
 
 /* How long a stuck worker is held if nobody lets it go, and how long a healthy machine is watched. */
-#define HOLD_SEC "60"
+#define HOLD_SEC 60
 #define HEALTHY_SEC 60
 
 #define STUCK_CONFIG                                                                                         \
@@ -34,49 +34,6 @@
         "SweepIntervalSec=1s\n"                                                                              \
         "RecoverySec=2s\n"                                                                                   \
         "SyncTimeoutSec=1s\n"
-
-/* A worker that is stuck until it is let go, or the test dies. */
-typedef struct StuckWorker {
-        pid_t pid;
-        int stdin_fd, stdout_fd;
-} StuckWorker;
-
-static void wait_line(const StuckWorker *stuck, const char *expected) {
-        char line[64] = "";
-        size_t n = 0;
-
-        while (n + 1 < sizeof(line) && read(stuck->stdout_fd, line + n, 1) == 1 && line[n] != '\n')
-                n++;
-        line[n] = '\0';
-        g_assert_cmpstr(line, ==, expected);
-}
-
-static void stuck_worker_begin(StuckWorker *stuck) {
-        g_autofree char *script = fixture_source_file("tests/stuck-kworker");
-        const char *const arguments[] = { script, HOLD_SEC, NULL };
-        g_autoptr(GError) error = NULL;
-
-        g_spawn_async_with_pipes(
-                        NULL, (char **) arguments, NULL,
-                        G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN, NULL, NULL, &stuck->pid,
-                        &stuck->stdin_fd, &stuck->stdout_fd, NULL, &error);
-        g_assert_no_error(error);
-        wait_line(stuck, "stuck");
-}
-
-static void stuck_worker_let_go(StuckWorker *stuck) {
-        g_assert_no_errno(close(stuck->stdin_fd));
-        wait_line(stuck, "released");
-        g_assert_no_errno(close(stuck->stdout_fd));
-        g_assert_no_errno(waitpid(stuck->pid, NULL, 0));
-}
-
-/* Whether a process is in sync(2) now. */
-static bool is_in_sync(pid_t pid) {
-        g_autofree char *path = g_strdup_printf("/proc/%d/syscall", (int) pid), *text = NULL;
-
-        return g_file_get_contents(path, &text, NULL, NULL) && g_ascii_strtoll(text, NULL, 10) == SYS_sync;
-}
 
 /* The helper is asked a moment before it enters the system call. */
 static void wait_in_sync(BusFixture *fixture, pid_t pid) {
@@ -102,7 +59,7 @@ static uint64_t begin_hanging_sync(BusFixture *fixture, Client *client, StuckWor
         fixture_start_daemon(fixture, "--proc-root", "/proc", NULL);
         g_free(client_wait_owner(client, BUS_NAME));
 
-        stuck_worker_begin(stuck);
+        stuck_worker_begin(stuck, HOLD_SEC);
         started = client_wait_signal(client, "SyncStarted");
         details = g_variant_get_child_value(started, 2);
         client_wait_property(client, "State", "'syncing'");
@@ -198,23 +155,6 @@ static void test_stop_in_hanging_sync(BusFixture *fixture, gconstpointer data) {
         g_assert_cmpuint(stop_usec, <, STOPS_WITHIN_USEC);
 }
 
-/* Loop devices whose image is one of ours. */
-static unsigned count_loop_devices(void) {
-        g_autoptr(GDir) blocks = g_dir_open("/sys/block", 0, NULL);
-        const char *name;
-        unsigned n = 0;
-
-        while ((name = g_dir_read_name(blocks))) {
-                g_autofree char *path = g_strdup_printf("/sys/block/%s/loop/backing_file", name),
-                                *image = NULL;
-
-                if (g_file_get_contents(path, &image, NULL, NULL) && strstr(image, "stuck-kworker."))
-                        n++;
-        }
-
-        return n;
-}
-
 static void test_killed_test_releases(BusFixture *fixture, gconstpointer data) {
         StuckWorker stuck = {};
         int told[2];
@@ -226,7 +166,7 @@ static void test_killed_test_releases(BusFixture *fixture, gconstpointer data) {
         g_assert_no_errno(pid);
         if (pid == 0) {
                 /* A test that is killed while its worker is stuck. */
-                stuck_worker_begin(&stuck);
+                stuck_worker_begin(&stuck, HOLD_SEC);
                 (void) kill(getpid(), SIGKILL);
         }
         g_assert_no_errno(close(told[1]));
@@ -235,7 +175,7 @@ static void test_killed_test_releases(BusFixture *fixture, gconstpointer data) {
          */
         g_assert_cmpint(read(told[0], &byte, 1), ==, 0);
         g_assert_no_errno(waitpid(pid, NULL, 0));
-        g_assert_cmpuint(count_loop_devices(), ==, 0);
+        g_assert_cmpuint(stuck_worker_count_devices(), ==, 0);
         g_assert_no_errno(close(told[0]));
         sync(); /* would hang if anything were still frozen */
 }

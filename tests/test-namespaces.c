@@ -7,6 +7,7 @@
  */
 
 #include "bus-fixture.h"
+#include "storm.h"
 
 #include <fcntl.h>
 #include <linux/cn_proc.h>
@@ -222,39 +223,6 @@ static void test_polling(BusFixture *fixture, gconstpointer data) {
 
 /* ---- a storm ---- */
 
-/* A copy of the daemon's netlink socket, which is the same socket. */
-static int steal_netlink_socket(const BusFixture *fixture) {
-        for (int number = 3; number < 1024; number++) {
-                int fd = pidfd_getfd(fixture->daemon.pidfd, number, 0), domain = 0, protocol = 0;
-                socklen_t size = sizeof(domain);
-
-                if (fd < 0)
-                        continue;
-                if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) >= 0 && domain == AF_NETLINK &&
-                    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) >= 0 &&
-                    protocol == NETLINK_CONNECTOR)
-                        return fd;
-                (void) close(fd);
-        }
-
-        g_error("the daemon has no netlink socket");
-}
-
-static int do_nothing(void *userdata) {
-        return 0;
-}
-
-/* For the kernel a new thread is a fork like every other, only quicker. */
-static void fork_often(unsigned n) {
-        static char stack[16384] __attribute__((aligned(16)));
-        const int flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD |
-                          CLONE_SYSVSEM;
-
-        for (unsigned i = 0; i < n; i++)
-                while (clone(do_nothing, stack + sizeof(stack), flags, NULL) < 0)
-                        ;
-}
-
 /* Tells the daemon of the birth of a kernel thread that there is not. */
 static void forge_often(int netlink_fd, unsigned n) {
         struct {
@@ -345,6 +313,7 @@ static void test_storm(BusFixture *fixture, gconstpointer data) {
         client = start(fixture);
         client_wait_property(client, "EventSource", "'netlink'");
         fd = steal_netlink_socket(fixture);
+        g_assert_cmpint(fd, >=, 0);
         g_assert_cmpint(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused)), ==, 0);
 
         /* A loss is answered with a look, which finds the worker. */
