@@ -265,7 +265,7 @@ static int on_death(sd_event_source *source, int fd, uint32_t revents, void *use
                 answer = -EPIPE;
 
         helper_detach(helper);
-        /* Where this fails, the next request tries again and tells the reason. */
+        /* Where this fails, helper_ensure() tries again, and the next request, which tells the reason. */
         (void) helper_start(helper);
 
         /* Last, since the callback may send the next request, or free the helper. */
@@ -360,6 +360,11 @@ int helper_request(Helper *helper, const void *request, size_t size) {
 
         helper->busy = true;
         return 0;
+}
+
+void helper_ensure(Helper *helper) {
+        if (helper->pid == 0)
+                (void) helper_start(helper);
 }
 
 bool helper_busy(const Helper *helper) {

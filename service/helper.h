@@ -45,6 +45,10 @@ DEFINE_TRIVIAL_CLEANUP(Helper *, helper_free);
  * died is replaced first, which forks. */
 int helper_request(Helper *helper, const void *request, size_t size);
 
+/* Starts a helper where there is none, since none could be started when the last one died (out of memory, of
+ * descriptors or of processes). To be called now and then, so that no request has to fork. */
+void helper_ensure(Helper *helper);
+
 /* Whether a request is open. */
 bool helper_busy(const Helper *helper);
 

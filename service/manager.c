@@ -422,6 +422,9 @@ static void manager_look(Manager *manager) {
         manager->last_look_usec = now.monotonic_usec;
         manager_carry_out(manager, actions);
 
+        /* It is to be there beforehand. */
+        syncer_ensure_helper(manager->syncer);
+
         if (was_fault && !manager->fault)
                 log_notice("Kernel threads are seen again");
         log_tell_dropped();

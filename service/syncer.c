@@ -87,6 +87,10 @@ int syncer_start(Syncer *syncer) {
         return syncer_request(syncer, SYNC_REQUEST_SYNC);
 }
 
+void syncer_ensure_helper(Syncer *syncer) {
+        helper_ensure(syncer->helper);
+}
+
 int syncer_rehearse(Syncer *syncer) {
         return syncer_request(syncer, SYNC_REQUEST_REHEARSE);
 }

@@ -20,6 +20,9 @@ DEFINE_TRIVIAL_CLEANUP(Syncer *, syncer_free);
 /* Asks for a sync; never blocks. -EBUSY while one is under way. */
 int syncer_start(Syncer *syncer);
 
-/* The same, but the helper does all except the system call itself: what would fail or be killed on the way
- * fails now, and the pages that are needed have been touched. */
+/* To be called now and then: see helper_ensure(). */
+void syncer_ensure_helper(Syncer *syncer);
+
+/* The same as syncer_start(), but the helper does all except the system call itself: what would fail or be
+ * killed on the way fails now, and the pages that are needed have been touched. */
 int syncer_rehearse(Syncer *syncer);

@@ -259,6 +259,33 @@ static void test_cannot_be_replaced(Fixture *f, gconstpointer data) {
         g_assert_cmpint(f->result, ==, 0);
 }
 
+/* It is there before it is asked for anything. */
+static void test_replaced_later(Fixture *f, gconstpointer data) {
+        struct rlimit limit, none;
+        pid_t pid;
+
+        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        none = limit;
+        none.rlim_cur = 0;
+
+        g_assert_cmpint(helper_request(f->helper, "die", 3), ==, 0);
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+        await_replies(f, 1);
+        helper_ensure(f->helper);
+        g_assert_cmpint(helper_pid(f->helper), ==, 0);
+
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        helper_ensure(f->helper);
+        pid = helper_pid(f->helper);
+        g_assert_cmpint(pid, >, 0);
+
+        helper_ensure(f->helper);
+        g_assert_cmpint(helper_request(f->helper, "echo", 4), ==, 0);
+        g_assert_cmpint(helper_pid(f->helper), ==, pid);
+        await_replies(f, 2);
+        g_assert_cmpint(f->result, ==, 0);
+}
+
 static void test_reply_before_death(Fixture *f, gconstpointer data) {
         pid_t pid = helper_pid(f->helper);
 
@@ -517,6 +544,7 @@ int main(int argc, char **argv) {
         ADD("helper/killed-while-idle", NULL, set_up_helper, test_killed_while_idle);
         ADD("helper/killed-over-and-over", NULL, set_up_helper, test_killed_over_and_over);
         ADD("helper/cannot-be-replaced", NULL, set_up_helper, test_cannot_be_replaced);
+        ADD("helper/replaced-later", NULL, set_up_helper, test_replaced_later);
         ADD("helper/reply-before-death", NULL, set_up_helper, test_reply_before_death);
         ADD("helper/freed-in-its-reply", "echo", set_up_helper, test_freed_in_its_reply);
         ADD("helper/freed-in-its-death", "die", set_up_helper, test_freed_in_its_reply);
