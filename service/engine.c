@@ -455,8 +455,13 @@ static EpisodeWorker *episode_find_worker(Episode *episode, const Worker *worker
                 if (worker_same(&episode->workers[i].worker, worker))
                         return &episode->workers[i];
 
-        if (episode->n_workers < ENGINE_EPISODE_WORKERS_MAX)
-                return &episode->workers[episode->n_workers++];
+        if (episode->n_workers < ENGINE_EPISODE_WORKERS_MAX) {
+                EpisodeWorker *unused = &episode->workers[episode->n_workers++];
+
+                /* What the episode before left there is not of this one. */
+                *unused = (EpisodeWorker){};
+                return unused;
+        }
 
         /* The table is full: the shortest run makes room for a longer one. */
         shortest = &episode->workers[0];

@@ -740,6 +740,43 @@ static void test_history(Fixture *fixture, gconstpointer data) {
         g_assert_cmpuint(engine_ended_episode(fixture->engine, 63)->id, ==, 70);
 }
 
+/* Threads are used again: what one did in an episode says nothing about the next one. */
+static void test_same_worker_again(Fixture *fixture, gconstpointer data) {
+        const Episode *episode;
+
+        set(fixture, SETTING_CROWD_SIZE, 0);
+        engine_pause(fixture->engine, fixture->now, USEC_INFINITY);
+        run_workers(fixture, 50, 2);
+        look(fixture);
+        pass(fixture, SECONDS(100));
+        fixture->n_workers = 0;
+        pass_until(fixture, ENGINE_EPISODE_ENDED);
+
+        fixture->workers[0].cpu_usec = SECONDS(60);
+        fixture->n_workers = 1;
+        look(fixture);
+        fixture->workers[0].cpu_usec = SECONDS(67);
+        pass(fixture, SECONDS(30));
+        episode = engine_episode(fixture->engine);
+        g_assert_nonnull(episode);
+        g_assert_cmpuint(episode->n_workers, ==, 1);
+        g_assert_cmpuint(episode->workers[0].running_usec, ==, SECONDS(30));
+        g_assert_cmpuint(episode->workers[0].cpu_usec, ==, SECONDS(7));
+
+        /* Nor does another thread take its place. */
+        run_workers(fixture, 70, 1);
+        look(fixture);
+        fixture->n_workers = 0;
+        (void) take_actions(fixture);
+        pass_until(fixture, ENGINE_EPISODE_ENDED);
+        run_workers(fixture, 70, 1);
+        look(fixture);
+        pass(fixture, SECONDS(30));
+        episode = engine_episode(fixture->engine);
+        g_assert_cmpuint(episode->n_workers, ==, 1);
+        g_assert_cmpint(episode->workers[0].worker.pid, ==, 70);
+}
+
 /* Random inputs, and what must hold after each. */
 
 static void test_random(Fixture *fixture, gconstpointer data) {
@@ -1082,6 +1119,7 @@ int main(int argc, char **argv) {
                 { "/engine/longest-runs-are-kept", test_longest_runs_are_kept },
                 { "/engine/cpu-time", test_cpu_time },
                 { "/engine/history", test_history },
+                { "/engine/same-worker-again", test_same_worker_again },
                 { "/engine/random", test_random },
         };
         static const char *const traces[] = {
