@@ -227,6 +227,15 @@ void fixture_start_bus(BusFixture *fixture) {
         start_bus(fixture, /* with_policy= */ true);
 }
 
+void fixture_start_silent_bus(BusFixture *fixture) {
+        _cleanup_close_ int errors = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        _cleanup_close_ int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+        g_assert_cmpint(dup2(nowhere, STDERR_FILENO), ==, STDERR_FILENO);
+        fixture_start_bus(fixture);
+        g_assert_cmpint(dup2(errors, STDERR_FILENO), ==, STDERR_FILENO);
+}
+
 void fixture_start_bus_without_policy(BusFixture *fixture) {
         start_bus(fixture, /* with_policy= */ false);
 }

@@ -80,6 +80,7 @@ char *fixture_source_file(const char *name);
 /* A system bus, with our policy or without until it is installed. It comes back on the same address after it
  * was stopped. */
 void fixture_start_bus(BusFixture *fixture);
+void fixture_start_silent_bus(BusFixture *fixture); /* it says much about floods */
 void fixture_start_bus_without_policy(BusFixture *fixture);
 void fixture_install_policy(BusFixture *fixture);
 void fixture_stop_bus(BusFixture *fixture);

@@ -96,18 +96,12 @@ static uint64_t cpu_usec(pid_t pid) {
 
 /* ---- set up ---- */
 
-/* Bus, daemon, and a client as root that has seen the daemon on the bus. The bus says much about floods, to
- * nobody. */
+/* Bus, daemon, and a client as root that has seen the daemon on the bus. */
 static Client *start(BusFixture *fixture, const char *settings) {
-        _cleanup_close_ int errors = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-        _cleanup_close_ int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
         Client *client;
 
         fixture_write_config(fixture, settings);
-        g_assert_cmpint(dup2(nowhere, STDERR_FILENO), ==, STDERR_FILENO);
-        fixture_start_bus(fixture);
-        g_assert_cmpint(dup2(errors, STDERR_FILENO), ==, STDERR_FILENO);
-
+        fixture_start_silent_bus(fixture);
         client = client_new(fixture, UID_ROOT);
         fixture_start_daemon(fixture, NULL);
         g_free(client_wait_owner(client, BUS_NAME));

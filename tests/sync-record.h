@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * Every sync(2) that the daemon's helper makes, as it really came to pass: sync-record.c, loaded into the
+ * daemon, writes them into a file that it shares with the test. It is a witness that needs neither bus nor
+ * log.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The file. */
+#define SYNC_RECORD_VARIABLE "WBWATCH_SYNC_RECORD"
+
+/* More than there are in a day. */
+#define SYNC_RECORDS_MAX 65536
+
+typedef struct SyncRecord {
+        pid_t pid, daemon;
+        _Atomic uint64_t entered_usec, left_usec; /* CLOCK_MONOTONIC; 0: not yet */
+        bool died;                                /* in it, as the test saw */
+} SyncRecord;
+
+typedef struct SyncRecords {
+        atomic_uint n;
+        SyncRecord records[SYNC_RECORDS_MAX];
+} SyncRecords;
