@@ -5,6 +5,7 @@
 
 #include "undo.h"
 
+#include <fcntl.h>
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <signal.h>
@@ -17,7 +18,7 @@ Undo undo_later(void (*function)(const void *data), const void *data) {
         Undo undo;
         char byte;
 
-        g_assert_cmpint(pipe(pipe_fds), ==, 0);
+        g_assert_cmpint(pipe2(pipe_fds, O_CLOEXEC), ==, 0);
         undo.pid = fork();
         g_assert_no_errno(undo.pid);
         if (undo.pid > 0) {
