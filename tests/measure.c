@@ -127,7 +127,7 @@ double samples_median(const Samples *samples) {
         return (samples_at(samples, (n - 1) / 2) + samples_at(samples, n / 2)) / 2;
 }
 
-static void print_name(const char *format, va_list arguments) {
+_printf_(1, 0) static void print_name(const char *format, va_list arguments) {
         g_autofree char *name = g_strdup_vprintf(format, arguments);
 
         printf("%-44s ", name);
@@ -353,15 +353,17 @@ static int on_owner_changed(sd_bus_message *m, void *userdata, sd_bus_error *ret
 
 void bus_await_name(sd_bus *bus, const char *name) {
         _cleanup_(sd_bus_slot_unrefp) sd_bus_slot *slot = NULL;
-        bool changed = false;
+        bool changed;
 
         g_assert_cmpint(sd_bus_match_signal(
                                         bus, &slot, "org.freedesktop.DBus", NULL, "org.freedesktop.DBus",
                                         "NameOwnerChanged", on_owner_changed, &changed),
                         >=, 0);
-        while (sd_bus_get_name_creds(bus, name, 0, NULL) < 0)
-                for (changed = false; !changed;)
+        while (sd_bus_get_name_creds(bus, name, 0, NULL) < 0) {
+                changed = false;
+                while (!changed)
                         bus_run(bus);
+        }
 }
 
 static char *proc_text(pid_t pid, const char *name) {
