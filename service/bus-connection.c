@@ -447,9 +447,9 @@ int bus_connection_new(
         connection->userdata = userdata;
         connection->retry_usec = RETRY_MIN_USEC;
 
-        /* The first try is made from the loop, like every other one. */
+        /* The first try is made from the loop, like every other one. An accuracy of 0 would be one of 250 ms. */
         r = sd_event_add_time_relative(
-                        event, &connection->retry, CLOCK_MONOTONIC, 0, 0, on_retry, connection);
+                        event, &connection->retry, CLOCK_MONOTONIC, 0, 1, on_retry, connection);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(connection->retry, "bus-retry");

@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Any bytes as what a bus brings: calls of every member with any values, by several callers, and answers of
+ * the bus and of polkit that are right, wrong or nonsense. The bus is the other end of a socket; the manager
+ * is one of our own, with the real engine but without its processes, and its clock is ours.
+ *
+ * Each call that expects a reply gets one, and no other call does; what is sent is valid; the settings stay
+ * within their bounds; and a sync begins only when somebody asked for it who may, or a worker is stuck.
+ */
+
+#include "messages.h"
+
+#include <glib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "bus.h"
+#include "log.h"
+
+#define CALLS_MAX 400
+#define WORKERS_MAX 4
+
+/* Real time. What is not there by then never comes: the slowest are lists, which rest for milliseconds. */
+#define SETTLE_USEC (10 * USEC_PER_SEC)
+
+typedef struct Call {
+        uint64_t cookie;
+        const char *sender;
+        bool expects_reply;
+        bool may_be_silent; /* the bus said that the caller is gone */
+        unsigned n_replies;
+} Call;
+
+static const struct {
+        const char *name;
+        uint32_t uid;
+} callers[] = { { ":1.1", 0 }, { ":1.2", 1000 }, { ":1.3", 1000 }, { ":1.4", 1001 } };
+
+static const struct {
+        const char *path, *interface, *member, *signature;
+} members[] = {
+        { "/org/wbwatch1", "org.wbwatch1", "Pause", "" },
+        { "/org/wbwatch1", "org.wbwatch1", "PauseFor", "t" },
+        { "/org/wbwatch1", "org.wbwatch1", "Resume", "" },
+        { "/org/wbwatch1", "org.wbwatch1", "ForceSync", "" },
+        { "/org/wbwatch1", "org.wbwatch1", "SetProperties", "ba{sv}" },
+        { "/org/wbwatch1", "org.wbwatch1", "ListWorkers", "" },
+        { "/org/wbwatch1", "org.wbwatch1", "ListEpisodes", "" },
+        { "/org/wbwatch1", "org.freedesktop.DBus.Properties", "Get", "ss" },
+        { "/org/wbwatch1", "org.freedesktop.DBus.Properties", "GetAll", "s" },
+        { "/org/wbwatch1", "org.freedesktop.DBus.Properties", "Set", "ssv" },
+        { "/org/wbwatch1", "org.freedesktop.DBus.Introspectable", "Introspect", "" },
+        { "/org/wbwatch1", "org.freedesktop.DBus.Peer", "Ping", "" },
+        { "/org/wbwatch1", "org.freedesktop.DBus.Peer", "GetMachineId", "" },
+        { "/org/wbwatch1", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "" },
+        { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Properties", "Get", "ss" },
+        { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Properties", "GetAll", "s" },
+        { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Properties", "Set", "ssv" },
+        { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Introspectable", "Introspect", "" },
+        { "/", "org.freedesktop.DBus.Introspectable", "Introspect", "" },
+};
+
+struct Manager {
+        Settings settings;
+        Engine *engine;
+        Bus *bus;
+        Moment now;
+
+        bool may_sync; /* somebody asked for it, or a worker is stuck */
+        bool storing;
+};
+
+/* The manager, as the bus sees it */
+
+static void check_settings(const Settings *settings) {
+        for (SettingId id = 0; id < _SETTING_MAX; id++) {
+                const SettingInfo *info = &setting_table[id];
+                uint64_t value = info->type == SETTING_TYPE_GLOB ? strlen(settings->glob)
+                                                                 : settings_get_number(settings, id);
+
+                fuzz_assert(value >= info->minimum && value <= info->maximum);
+        }
+}
+
+static void manager_carry_out(Manager *manager, unsigned actions) {
+        bool dry_run = false;
+
+        if (actions & ENGINE_START_SYNC) {
+                fuzz_assert(manager->may_sync);
+                manager->may_sync = false;
+
+                dry_run = engine_sync(manager->engine)->dry_run;
+                fuzz_assert(dry_run == manager->settings.dry_run);
+        }
+
+        bus_tell(manager->bus, actions);
+        if (dry_run)
+                manager_carry_out(manager, engine_sync_ended(manager->engine, manager->now, SYNC_PENDING, 0));
+}
+
+const Engine *manager_engine(const Manager *manager) {
+        return manager->engine;
+}
+
+const Settings *manager_settings(const Manager *manager) {
+        return &manager->settings;
+}
+
+bool manager_listening(const Manager *manager) {
+        return true;
+}
+
+uint64_t manager_lost_events(const Manager *manager) {
+        return 7;
+}
+
+const char *manager_status(const Manager *manager, char *buffer, size_t size) {
+        (void) g_strlcpy(buffer, "fuzzed", size);
+        return buffer;
+}
+
+void manager_pause(Manager *manager, uint64_t usec) {
+        fuzz_assert(usec > 0);
+        manager_carry_out(manager, engine_pause(manager->engine, manager->now, usec));
+}
+
+void manager_resume(Manager *manager) {
+        manager_carry_out(manager, engine_resume(manager->engine, manager->now));
+}
+
+void manager_force_sync(Manager *manager) {
+        manager->may_sync = true;
+        manager_carry_out(manager, engine_force_sync(manager->engine, manager->now));
+}
+
+void manager_apply_settings(Manager *manager, const Settings *settings) {
+        check_settings(settings);
+        manager->settings = *settings;
+        bus_tell_settings(manager->bus, (1u << _SETTING_MAX) - 1);
+        manager_carry_out(manager, engine_set_settings(manager->engine, manager->now, settings));
+}
+
+int manager_store_settings(Manager *manager, const Settings *settings, unsigned ids) {
+        check_settings(settings);
+        fuzz_assert(ids != 0 && ids < 1u << _SETTING_MAX);
+        if (manager->storing)
+                return -EBUSY;
+        if (ids == 1u << SETTING_CROWD_SIZE)
+                return -EPIPE;
+
+        manager->storing = true;
+        return 0;
+}
+
+/* The bus, as its other end */
+
+typedef struct Fuzz {
+        Manager manager;
+        sd_event *event;
+        sd_bus *peer;
+        GQueue questions; /* to the bus and to polkit, the oldest first */
+        Call calls[CALLS_MAX];
+        size_t n_calls;
+        bool lost; /* the connection is of no use any more */
+} Fuzz;
+
+static Call *find_call(Fuzz *fuzz, uint64_t cookie) {
+        for (size_t i = 0; i < fuzz->n_calls; i++)
+                if (fuzz->calls[i].cookie == cookie)
+                        return fuzz->calls + i;
+
+        return NULL;
+}
+
+static void take_reply(Fuzz *fuzz, sd_bus_message *m) {
+        uint64_t cookie;
+        Call *call;
+
+        fuzz_assert(sd_bus_message_get_reply_cookie(m, &cookie) >= 0);
+        call = find_call(fuzz, cookie);
+        fuzz_assert(call);
+        fuzz_assert(call->expects_reply);
+        fuzz_assert(streq(sd_bus_message_get_destination(m), call->sender));
+        fuzz_assert(++call->n_replies == 1);
+}
+
+static int on_peer_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Fuzz *fuzz = userdata;
+        const char *signature = sd_bus_message_get_signature(m, /* complete= */ true);
+
+        /* A bus would close the connection for a value that is invalid. */
+        if (*signature != '\0')
+                fuzz_assert(sd_bus_message_skip(m, signature) >= 0);
+        fuzz_assert(sd_bus_message_rewind(m, /* complete= */ true) >= 0);
+
+        if (sd_bus_message_is_method_call(m, NULL, NULL))
+                g_queue_push_tail(&fuzz->questions, sd_bus_message_ref(m));
+        else if (!sd_bus_message_is_signal(m, NULL, NULL))
+                take_reply(fuzz, m);
+        return 1;
+}
+
+static int get_listener(void) {
+        static int listener = -EBADF;
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        g_autofree char *variable = NULL;
+        int n;
+
+        if (listener >= 0)
+                return listener;
+
+        /* Of a name without a place in the filesystem: nothing is left of it. */
+        n = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "wbwatch-fuzz-%d", (int) getpid());
+        variable = g_strdup_printf("unix:abstract=%s", address.sun_path + 1);
+        fuzz_assert(setenv("DBUS_SYSTEM_BUS_ADDRESS", variable, 1) >= 0);
+
+        listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        fuzz_assert(listener >= 0);
+        fuzz_assert(bind(listener, (const struct sockaddr *) &address,
+                         (socklen_t) (offsetof(struct sockaddr_un, sun_path) + 1 + (size_t) n)) >= 0);
+        fuzz_assert(listen(listener, 4) >= 0);
+        return listener;
+}
+
+/* Lets both ends do what they can do at once. */
+static void run(Fuzz *fuzz) {
+        bool more;
+
+        do {
+                more = sd_event_run(fuzz->event, 0) > 0;
+                while (fuzz->peer && sd_bus_process(fuzz->peer, NULL) > 0)
+                        more = true;
+        } while (more);
+}
+
+static void send_message(Fuzz *fuzz, sd_bus_message *m, const char *sender) {
+        if (sender)
+                fuzz_assert(sd_bus_message_set_sender(m, sender) >= 0);
+        fuzz_assert(sd_bus_send(fuzz->peer, m, NULL) >= 0);
+}
+
+static bool is_question(sd_bus_message *question, const char *member) {
+        return sd_bus_message_is_method_call(question, NULL, member);
+}
+
+/* The right answer: choice says which, where there are several. */
+static void append_right_answer(sd_bus_message *answer, sd_bus_message *question, uint8_t choice) {
+        const char *name = "";
+        uint32_t uid = 1000;
+
+        (void) sd_bus_message_read(question, "s", &name);
+
+        if (is_question(question, "Hello"))
+                fuzz_assert(sd_bus_message_append(answer, "s", ":1.0") >= 0);
+        else if (is_question(question, "RequestName"))
+                fuzz_assert(sd_bus_message_append(answer, "u", choice % 2 + 1) >= 0);
+        else if (is_question(question, "GetConnectionUnixUser")) {
+                for (size_t i = 0; i < ELEMENTSOF(callers); i++)
+                        if (streq(name, callers[i].name))
+                                uid = callers[i].uid;
+                fuzz_assert(sd_bus_message_append(answer, "u", uid) >= 0);
+        } else if (is_question(question, "NameHasOwner"))
+                fuzz_assert(sd_bus_message_append(answer, "b", !(choice & 1)) >= 0);
+        else
+                fuzz_assert(sd_bus_message_append(
+                                            answer, "(bba{ss})", !(choice & 1), choice & 2 ? 1 : 0, 1, "key",
+                                            "value") >= 0);
+}
+
+static sd_bus_message *new_error_answer(Input *input, sd_bus_message *question) {
+        static const char *const names[] = {
+                SD_BUS_ERROR_ACCESS_DENIED,
+                SD_BUS_ERROR_SERVICE_UNKNOWN,
+                SD_BUS_ERROR_NAME_HAS_NO_OWNER,
+                SD_BUS_ERROR_NO_REPLY,
+                SD_BUS_ERROR_TIMEOUT,
+                SD_BUS_ERROR_LIMITS_EXCEEDED,
+                "org.freedesktop.DBus.Error.Spawn.ChildExited",
+                "org.freedesktop.systemd1.NoSuchUnit",
+                "a.b",
+        };
+        uint8_t which = input_byte(input);
+        char buffer[INPUT_TEXT_MAX + 1];
+        g_autofree char *text = g_utf8_make_valid(input_text(input, buffer), -1);
+        sd_bus_message *answer;
+        sd_bus_error error = {
+                .name = names[which % ELEMENTSOF(names)],
+                .message = which & 0x80 ? text : NULL,
+        };
+
+        fuzz_assert(sd_bus_message_new_method_error(question, &answer, &error) >= 0);
+        return answer;
+}
+
+/* From now on the connection may be given up, and who waits for a reply gets none. */
+static void note_consequences(Fuzz *fuzz, sd_bus_message *question) {
+        const char *name;
+
+        if (is_question(question, "RequestName"))
+                fuzz->lost = true;
+        if (is_question(question, "NameHasOwner") && sd_bus_message_read(question, "s", &name) >= 0)
+                for (size_t i = 0; i < fuzz->n_calls; i++)
+                        if (streq(fuzz->calls[i].sender, name))
+                                fuzz->calls[i].may_be_silent = true;
+}
+
+/* Answers the oldest question: rightly, with an error, or with anything at all. */
+static void answer_question(Fuzz *fuzz, Input *input) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *question = g_queue_pop_head(&fuzz->questions),
+                                                        *answer = NULL;
+        uint8_t kind = input_byte(input), choice = kind >> 2;
+
+        if (!question)
+                return;
+
+        if ((kind & 3) == 3) {
+                answer = new_error_answer(input, question);
+                note_consequences(fuzz, question);
+        } else {
+                fuzz_assert(sd_bus_message_new_method_return(question, &answer) >= 0);
+                if ((kind & 3) == 2) {
+                        append_anything(answer, input);
+                        note_consequences(fuzz, question);
+                } else {
+                        append_right_answer(answer, question, choice);
+                        if (is_question(question, "NameHasOwner") && (choice & 1)) {
+                                (void) sd_bus_message_rewind(question, /* complete= */ true);
+                                note_consequences(fuzz, question);
+                        }
+                }
+        }
+
+        send_message(fuzz, answer, "org.freedesktop.DBus");
+}
+
+/* Calls a member. */
+static void call_member(Fuzz *fuzz, Input *input) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        uint8_t which = input_byte(input), flags = input_byte(input);
+        size_t i = which % ELEMENTSOF(members);
+        const char *sender = callers[flags % ELEMENTSOF(callers)].name;
+        bool expects_reply = (flags & 0x70) != 0;
+        Call *call = fuzz->calls + fuzz->n_calls;
+
+        if (fuzz->n_calls == CALLS_MAX)
+                return;
+
+        fuzz_assert(sd_bus_message_new_method_call(
+                                    fuzz->peer, &m, "org.wbwatch1", members[i].path,
+                                    flags & 4 ? NULL : members[i].interface, members[i].member) >= 0);
+        if (flags & 8)
+                fuzz_assert(sd_bus_message_set_allow_interactive_authorization(m, true) >= 0);
+        fuzz_assert(sd_bus_message_set_expect_reply(m, expects_reply) >= 0);
+        if (flags & 0x80)
+                append_anything(m, input);
+        else
+                append_values(m, input, members[i].signature);
+
+        *call = (Call){ .sender = sender, .expects_reply = expects_reply };
+        fuzz_assert(sd_bus_message_set_sender(m, sender) >= 0);
+        fuzz_assert(sd_bus_send(fuzz->peer, m, &call->cookie) >= 0);
+        fuzz->n_calls++;
+}
+
+/* Something that nobody waits for: a signal, or a reply to no call. */
+static void send_unasked(Fuzz *fuzz, Input *input) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        static const char *const names[] = { "NameOwnerChanged", "NameLost", "NameAcquired", "Disconnected" };
+        uint8_t which = input_byte(input);
+
+        fuzz_assert(sd_bus_message_new_signal(
+                                    fuzz->peer, &m, "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                    names[which % ELEMENTSOF(names)]) >= 0);
+        append_anything(m, input);
+        send_message(fuzz, m, which & 0x80 ? "org.freedesktop.DBus" : ":1.2");
+}
+
+/* The manager's side of the world */
+
+static void take_workers(Input *input, Worker workers[static WORKERS_MAX], size_t *ret_n) {
+        size_t n = input_byte(input) % (WORKERS_MAX + 1);
+
+        for (size_t i = 0; i < n; i++) {
+                char buffer[INPUT_TEXT_MAX + 1];
+
+                workers[i] = (Worker){
+                        .pid = (pid_t) i + 1,
+                        .start_time = 1000,
+                        .cpu_usec = input_number(input) / 2,
+                        .state = "RDSI"[i % 4],
+                };
+                (void) g_strlcpy(workers[i].name, input_text(input, buffer), sizeof(workers[i].name));
+        }
+
+        *ret_n = n;
+}
+
+/* Time goes by, and then workers are seen. */
+static void look(Fuzz *fuzz, Input *input) {
+        Manager *manager = &fuzz->manager;
+        uint64_t usec = (uint64_t) input_byte(input) * USEC_PER_SEC;
+        Worker workers[WORKERS_MAX];
+        unsigned actions;
+        size_t n;
+
+        take_workers(input, workers, &n);
+        manager->now.monotonic_usec += usec;
+        manager->now.realtime_usec += usec;
+
+        actions = engine_look(manager->engine, manager->now, workers, n);
+        if (actions & ENGINE_LOOK_AGAIN) {
+                fuzz_assert(engine_state(manager->engine) != ENGINE_PAUSED);
+                manager->may_sync = true;
+                actions |= engine_confirm(manager->engine, manager->now, workers, n);
+        }
+        manager_carry_out(manager, actions);
+}
+
+static void end_sync(Fuzz *fuzz, uint8_t how) {
+        Manager *manager = &fuzz->manager;
+
+        manager_carry_out(
+                        manager,
+                        engine_sync_ended(
+                                        manager->engine, manager->now, how & 1 ? SYNC_FAILED : SYNC_OK, how));
+}
+
+static void end_store(Fuzz *fuzz, uint8_t how) {
+        if (!fuzz->manager.storing)
+                return;
+
+        fuzz->manager.storing = false;
+        bus_settings_stored(fuzz->manager.bus, how & 1 ? -EIO : 0);
+}
+
+static void start(Fuzz *fuzz) {
+        Manager *manager = &fuzz->manager;
+        int listener = get_listener(), fd;
+
+        log_set_muted(true);
+        log_set_max_level(LOG_DEBUG);
+        log_set_target(LOG_TARGET_STDERR);
+
+        settings_init(&manager->settings);
+        manager->now = (Moment){ .monotonic_usec = USEC_PER_HOUR, .realtime_usec = USEC_PER_DAY };
+        fuzz_assert(engine_new(&manager->settings, manager->now, &manager->engine) >= 0);
+        fuzz_assert(sd_event_new(&fuzz->event) >= 0);
+        fuzz_assert(bus_new(fuzz->event, manager, &manager->bus) >= 0);
+        fuzz_assert(sd_event_run(fuzz->event, USEC_PER_SEC) > 0);
+
+        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        fuzz_assert(fd >= 0);
+        fuzz_assert(sd_bus_new(&fuzz->peer) >= 0);
+        fuzz_assert(sd_bus_set_fd(fuzz->peer, fd, fd) >= 0);
+        fuzz_assert(sd_bus_set_server(
+                                    fuzz->peer, true,
+                                    SD_ID128_MAKE(01, 02, 03, 04, 05, 06, 07, 08, 09, 0a, 0b, 0c, 0d, 0e, 0f,
+                                                  10)) >= 0);
+        fuzz_assert(sd_bus_add_filter(fuzz->peer, NULL, on_peer_message, fuzz) >= 0);
+        fuzz_assert(sd_bus_start(fuzz->peer) >= 0);
+
+        /* Hello is sd-bus's own business. */
+        while (g_queue_is_empty(&fuzz->questions))
+                run(fuzz);
+        answer_question(fuzz, &(Input){});
+        run(fuzz);
+        fuzz_assert(is_question(g_queue_peek_head(&fuzz->questions), "RequestName"));
+}
+
+static bool is_settled(Fuzz *fuzz) {
+        for (size_t i = 0; i < fuzz->n_calls; i++) {
+                const Call *call = fuzz->calls + i;
+
+                if (call->expects_reply && !call->may_be_silent && call->n_replies == 0)
+                        return false;
+        }
+
+        return g_queue_is_empty(&fuzz->questions);
+}
+
+/* All that is open is answered rightly and comes to its end; then everybody has a reply. */
+static void settle(Fuzz *fuzz) {
+        uint64_t end_usec = usec_now(CLOCK_MONOTONIC) + SETTLE_USEC;
+
+        while (!fuzz->lost && !is_settled(fuzz)) {
+                fuzz_assert(usec_now(CLOCK_MONOTONIC) < end_usec);
+                while (!g_queue_is_empty(&fuzz->questions))
+                        answer_question(fuzz, &(Input){});
+                end_store(fuzz, 0);
+                end_sync(fuzz, 0);
+                run(fuzz);
+                if (!is_settled(fuzz))
+                        (void) sd_event_run(fuzz->event, USEC_PER_MSEC);
+        }
+}
+
+static void finish(Fuzz *fuzz) {
+        bus_free(fuzz->manager.bus);
+        engine_free(fuzz->manager.engine);
+        g_queue_clear_full(&fuzz->questions, (GDestroyNotify) sd_bus_message_unref);
+        sd_bus_close_unref(fuzz->peer);
+        sd_event_unref(fuzz->event);
+}
+
+static void step(Fuzz *fuzz, Input *input) {
+        uint8_t which = input_byte(input);
+
+        switch (which % 16) {
+        default:
+                call_member(fuzz, input);
+                break;
+        case 8:
+        case 9:
+        case 10:
+        case 11:
+                answer_question(fuzz, input);
+                break;
+        case 12:
+                end_sync(fuzz, input_byte(input));
+                break;
+        case 13:
+                end_store(fuzz, input_byte(input));
+                break;
+        case 14:
+                look(fuzz, input);
+                break;
+        case 15:
+                if (which == UINT8_MAX) {
+                        fuzz->peer = sd_bus_close_unref(fuzz->peer);
+                        fuzz->lost = true;
+                } else
+                        send_unasked(fuzz, input);
+        }
+
+        /* Else several messages come at once. */
+        if (which < 0xc0 || !fuzz->peer)
+                run(fuzz);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        static Fuzz fuzz;
+        Input input = { .data = data, .size = size };
+
+        fuzz = (Fuzz){};
+        start(&fuzz);
+        while (input.size > 0 && fuzz.peer)
+                step(&fuzz, &input);
+        if (fuzz.peer)
+                settle(&fuzz);
+        check_settings(&fuzz.manager.settings);
+        finish(&fuzz);
+
+        return 0;
+}
