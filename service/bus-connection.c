@@ -294,6 +294,10 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
         BusConnection *connection = userdata;
         int r;
 
+        /* A bus always says who calls; what does not is none, but could be at the address that was given. */
+        if (sd_bus_message_is_method_call(m, NULL, NULL) && !sd_bus_message_get_sender(m))
+                return sd_bus_error_set(ret_error, SD_BUS_ERROR_ACCESS_DENIED, "The call has no sender");
+
         note_taken(connection);
         begin_watch(connection);
         if (connection->writable || count_queued(connection) <= QUEUED_READING_MAX)

@@ -218,19 +218,46 @@ uint64_t log_get_dropped(void) {
         return the_log.n_dropped;
 }
 
+/* How many bytes the first character has, of a text that is valid UTF-8. */
+static size_t character_size(const char *text) {
+        size_t n = 1;
+
+        while (((unsigned char) text[n] & 0xc0) == 0x80)
+                n++;
+        return n;
+}
+
+/* U+0080 to U+009F are control characters, too. Not asked of glib, whose tables may be on the disk. */
+static bool is_control(const char *text) {
+        unsigned char c = (unsigned char) text[0], next = (unsigned char) text[1];
+
+        return c < 0x20 || c == 0x7f || (c == 0xc2 && next < 0xa0);
+}
+
 void log_escape(const char *text, char *buffer, size_t size) {
         static const char digits[] = "0123456789abcdef";
         bool utf8 = g_utf8_validate(text, -1, NULL);
         size_t n = 0;
 
-        for (const unsigned char *c = (const unsigned char *) text; *c && n + 5 < size; c++)
-                if (*c < 0x20 || *c == 0x7f || (*c >= 0x80 && !utf8)) {
-                        buffer[n++] = '\\';
-                        buffer[n++] = 'x';
-                        buffer[n++] = digits[*c >> 4];
-                        buffer[n++] = digits[*c & 15];
-                } else
-                        buffer[n++] = (char) *c;
+        while (*text != '\0') {
+                bool escape = utf8 ? is_control(text) : !g_ascii_isprint(*text);
+                size_t n_bytes = utf8 ? character_size(text) : 1;
+
+                /* Cut before a character, not in it. */
+                if (n + n_bytes * (escape ? 4 : 1) >= size)
+                        break;
+
+                for (; n_bytes > 0; n_bytes--, text++)
+                        if (escape) {
+                                unsigned char c = (unsigned char) *text;
+
+                                buffer[n++] = '\\';
+                                buffer[n++] = 'x';
+                                buffer[n++] = digits[c >> 4];
+                                buffer[n++] = digits[c & 15];
+                        } else
+                                buffer[n++] = *text;
+        }
 
         buffer[n] = '\0';
 }

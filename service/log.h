@@ -67,5 +67,6 @@ void log_full(int level,
 #define log_info(...) log_at(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
 
-/* Copies text with the bytes that could break a line, a terminal or a D-Bus string as \xHH; cut to size. */
+/* Copies text with the bytes that could break a line, a terminal or a D-Bus string as \xHH; cut to size,
+ * which is not needed with 4 bytes for each and 1 for the NUL. */
 void log_escape(const char *text, char *buffer, size_t size);

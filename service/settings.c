@@ -31,9 +31,11 @@
 #define SHOWN_MAX 200
 #define SHOWN_SIZE (SHOWN_MAX * 4 + sizeof("..."))
 
-/* In how many ways a glob may match a name, at most (see check_glob_cost()). The worst glob and name of 63
- * bytes that a random search found within this bound take fnmatch(3) 70 ms, sensible ones microseconds. */
-#define GLOB_WAYS_MAX (UINT64_C(64) * 64 * 64)
+/* How many steps a glob may take fnmatch(3), and how many of them a call of its parts is worth (see
+ * check_glob_cost()). The worst glob and name of 63 bytes that a search found within this bound take it XX
+ * ms, sensible ones microseconds. */
+#define GLOB_STEPS_MAX UINT64_C(12000000)
+#define GLOB_STEPS_PER_CALL 4
 
 const SettingInfo setting_table[_SETTING_MAX] = {
         [SETTING_GLOB] = {
@@ -468,40 +470,108 @@ static const char *glob_list_end(const char *open) {
         return NULL;
 }
 
-/* In how many ways one list may match, with 64 for an open length (names have at most 63 bytes). ret_open
- * tells whether it ends in the open, as a `*` does: glibc puts each alternative of "@(...)" and "?(...)" in
- * front of what follows. 0 when the ways would be exponential in the name's length: then the list repeats
- * what can match in several ways. */
-static uint64_t glob_list_ways(const char *list, const char *end, bool *ret_open) {
-        uint64_t n_alternatives = 1;
+static bool glob_list_begins(const char *p) {
+        return *p != '\0' && strchr("?*+@!", *p) && p[1] == '(';
+}
+
+/* What a glob costs fnmatch(3) at most, as far as it was read. */
+typedef struct GlobCost {
+        uint64_t n_ways;    /* in which what was read may match the beginning of a name */
+        unsigned n_lengths; /* parts of any length, which share the name's bytes among themselves */
+        uint64_t n_steps;
+} GlobCost;
+
+/* In how many ways it comes to what follows one more part of any length: in a name of at most 63 bytes k of
+ * them have about 64^k / k! lengths. */
+static uint64_t glob_count_ways(const GlobCost *cost, unsigned n_more) {
+        uint64_t n_ways = cost->n_ways;
+
+        for (unsigned i = 1; i <= n_more; i++)
+                n_ways = n_ways * 64 / (cost->n_lengths + i);
+        return n_ways;
+}
+
+static void glob_take_length(GlobCost *cost) {
+        cost->n_ways = glob_count_ways(cost, 1);
+        cost->n_lengths++;
+}
+
+/* Takes a text without lists; open: there is a `*` before it or in it. */
+static void glob_take_text(GlobCost *cost, size_t length, bool open) {
+        cost->n_steps += glob_count_ways(cost, open ? 1 : 0) * (length + GLOB_STEPS_PER_CALL);
+}
+
+/* Takes a list. ret_open tells whether it ends in the open, as a `*` does: glibc puts each alternative of
+ * "@(...)" and "?(...)" in front of what follows. Returns false when its ways would be exponential in the
+ * name's length: then it repeats what can match in several ways. */
+static bool glob_take_list(GlobCost *cost, const char *list, const char *end, bool *ret_open) {
+        uint64_t n_alternatives = 1, length;
         bool open = false;
 
         for (const char *p = list + 2; p < end; p++) {
                 n_alternatives += *p == '|';
                 open |= *p == '*';
         }
+        length = (uint64_t) (end - list) + n_alternatives * GLOB_STEPS_PER_CALL;
 
-        *ret_open = open && (*list == '@' || *list == '?');
+        *ret_open = false;
 
         switch (*list) {
         case '@':
-                return n_alternatives;
         case '?':
-                return n_alternatives + 1;
+                cost->n_steps += glob_count_ways(cost, open ? 1 : 0) * length;
+                cost->n_ways *= n_alternatives + (*list == '?');
+                *ret_open = open;
+                return true;
         case '!':
-                return 64 * n_alternatives * (open ? 64 : 1);
+                /* Each alternative is compared with each length. */
+                cost->n_steps += glob_count_ways(cost, open ? 2 : 1) * length;
+                glob_take_length(cost);
+                return true;
         default:
-                return n_alternatives == 1 && !open ? 64 : 0;
+                /* At each repetition it is compared with each length that is left. "*(...)" tries what
+                 * follows twice: behind the last repetition, and as none at all there. */
+                glob_take_length(cost);
+                cost->n_steps += glob_count_ways(cost, 1) * length;
+                cost->n_ways *= *list == '*' ? 2 : 1;
+                return n_alternatives == 1 && !open;
         }
 }
 
-static int fail_ways(const char *glob, uint64_t ways, char **ret_error) {
+static int check_glob_steps(const char *glob, const GlobCost *cost, char **ret_error) {
         char shown[SHOWN_SIZE];
 
+        if (cost->n_steps <= GLOB_STEPS_MAX)
+                return 0;
+
         return fail(-ERANGE, ret_error,
-                    "%s has too many pattern lists: it could match a name in %" PRIu64
-                    " ways or more, the maximum is %" PRIu64,
-                    show(glob, shown), ways, GLOB_WAYS_MAX);
+                    "%s has too many pattern lists: it could take %" PRIu64
+                    " steps or more to compare, the maximum is %" PRIu64,
+                    show(glob, shown), cost->n_steps, GLOB_STEPS_MAX);
+}
+
+static int check_glob_list(const char *glob, const char *list, const char *end, char **ret_error) {
+        char shown[SHOWN_SIZE];
+
+        if (!end)
+                return fail(-EINVAL, ret_error,
+                            "%s has a pattern list without an end: a \"%c(\" that begins none is written as "
+                            "[%c](",
+                            show(glob, shown), *list, *list);
+
+        /* glibc would read "@(a+)(b)" as "a+(b)". */
+        if (end[1] == '(')
+                return fail(-EINVAL, ret_error, "%s has a \"(\" right behind a pattern list",
+                            show(glob, shown));
+
+        for (const char *p = list + 2; p < end; p++)
+                if (glob_list_begins(p))
+                        return fail(-EINVAL, ret_error,
+                                    "%s has a pattern list in a pattern list, which may take exponential "
+                                    "time",
+                                    show(glob, shown));
+
+        return 0;
 }
 
 /* Refuses globs that fnmatch(3) could match against a name in exponential time.
@@ -509,61 +579,52 @@ static int fail_ways(const char *glob, uint64_t ways, char **ret_error) {
  * glibc tries every way in which pattern lists and wildcards can share out the name among themselves. Without
  * lists it is quick, however many `*` there are, since it never goes back behind the last one. Each list,
  * though, tries all that follows anew, once for each of its alternatives and for each length that it may
- * have. The product of these is bounded here.
+ * have. So the steps are bounded: how often each part is begun, times its length.
  *
- * What begins like a list and does not end is none, and yet: from each one glibc looks for the ends of all
- * that follow, so that two of them cost twice as much as one, and a `*` that begins such a list it does go
- * back behind.
+ * What begins like a list and does not end is none, and yet costs the most: from each one glibc looks for the
+ * ends of all that follow, so that each doubles the time. Hardly anybody wants one.
  *
- * Whether a list is escaped or in brackets is not looked at: to count one too many is safe, and glibc has
- * several opinions on where brackets end. */
+ * Whether a list is escaped or in brackets is not looked at: to count or to refuse one too many is safe, and
+ * glibc has several opinions on where brackets end. */
 static int check_glob_cost(const char *glob, char **ret_error) {
-        const char *last_end = glob; /* of the last list */
-        bool open = false;           /* there was a `*` since */
-        unsigned n_endless = 0;      /* beginnings of lists without an end */
+        const char *text = glob; /* behind the last list */
+        GlobCost cost = { .n_ways = 1 };
         char shown[SHOWN_SIZE];
-        uint64_t ways = 1;
+        bool open = false;
+        int r;
 
         for (const char *p = glob; *p != '\0'; p++) {
-                bool begins = strchr("?*+@!", *p) && p[1] == '(', ends_open;
-                const char *end = begins ? glob_list_end(p + 1) : NULL;
+                const char *end;
 
-                if (begins && !end) {
-                        ways *= (*p == '*' ? 64 : 1) * (n_endless++ > 0 ? 2 : 1);
-                        if (ways > GLOB_WAYS_MAX)
-                                return fail_ways(glob, ways, ret_error);
-                }
-                if (!end) {
-                        if (*p == '*' && p >= last_end)
-                                open = true;
+                if (!glob_list_begins(p)) {
+                        open |= *p == '*';
                         continue;
                 }
 
-                if (p < last_end)
-                        return fail(-EINVAL, ret_error,
-                                    "%s has a pattern list in a pattern list, which may take exponential "
-                                    "time",
-                                    show(glob, shown));
-                /* glibc would read "@(a+)(b)" as "a+(b)". */
-                if (end[1] == '(')
-                        return fail(-EINVAL, ret_error, "%s has a \"(\" right behind a pattern list",
-                                    show(glob, shown));
+                end = glob_list_end(p + 1);
+                r = check_glob_list(glob, p, end, ret_error);
+                if (r < 0)
+                        return r;
 
-                ways *= (open ? 64 : 1) * glob_list_ways(p, end, &ends_open);
-                if (ways == 0)
+                glob_take_text(&cost, (size_t) (p - text), open);
+                if (open)
+                        glob_take_length(&cost);
+                if (!glob_take_list(&cost, p, end, &open))
                         return fail(-EINVAL, ret_error,
                                     "%s repeats a choice, which may take exponential time: \"%c(\" takes "
-                                    "only one "
-                                    "alternative, without \"*\"",
+                                    "only one alternative, without \"*\"",
                                     show(glob, shown), *p);
-                if (ways > GLOB_WAYS_MAX)
-                        return fail_ways(glob, ways, ret_error);
 
-                open = ends_open;
-                last_end = end;
+                r = check_glob_steps(glob, &cost, ret_error);
+                if (r < 0)
+                        return r;
+
+                p = end;
+                text = end + 1;
         }
 
-        return 0;
+        glob_take_text(&cost, strlen(text), open);
+        return check_glob_steps(glob, &cost, ret_error);
 }
 
 static int check_glob(const char *glob, char **ret_error) {

@@ -35,7 +35,7 @@ typedef struct Call {
 static const struct {
         const char *name;
         uint32_t uid;
-} callers[] = { { ":1.1", 0 }, { ":1.2", 1000 }, { ":1.3", 1000 }, { ":1.4", 1001 } };
+} callers[] = { { ":1.1", 0 }, { ":1.2", 1000 }, { ":1.3", 1000 }, { ":1.4", 1001 }, { NULL, 0 } };
 
 static const struct {
         const char *path, *interface, *member, *signature;
@@ -181,7 +181,7 @@ static void take_reply(Fuzz *fuzz, sd_bus_message *m) {
         call = find_call(fuzz, cookie);
         fuzz_assert(call);
         fuzz_assert(call->expects_reply);
-        fuzz_assert(streq(sd_bus_message_get_destination(m), call->sender));
+        fuzz_assert(g_strcmp0(sd_bus_message_get_destination(m), call->sender) == 0);
         fuzz_assert(++call->n_replies == 1);
 }
 
@@ -257,7 +257,7 @@ static void append_right_answer(sd_bus_message *answer, sd_bus_message *question
                 fuzz_assert(sd_bus_message_append(answer, "u", choice % 2 + 1) >= 0);
         else if (is_question(question, "GetConnectionUnixUser")) {
                 for (size_t i = 0; i < ELEMENTSOF(callers); i++)
-                        if (streq(name, callers[i].name))
+                        if (g_strcmp0(name, callers[i].name) == 0)
                                 uid = callers[i].uid;
                 fuzz_assert(sd_bus_message_append(answer, "u", uid) >= 0);
         } else if (is_question(question, "NameHasOwner"))
@@ -301,7 +301,7 @@ static void note_consequences(Fuzz *fuzz, sd_bus_message *question) {
                 fuzz->lost = true;
         if (is_question(question, "NameHasOwner") && sd_bus_message_read(question, "s", &name) >= 0)
                 for (size_t i = 0; i < fuzz->n_calls; i++)
-                        if (streq(fuzz->calls[i].sender, name))
+                        if (g_strcmp0(fuzz->calls[i].sender, name) == 0)
                                 fuzz->calls[i].may_be_silent = true;
 }
 
@@ -339,7 +339,7 @@ static void call_member(Fuzz *fuzz, Input *input) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         uint8_t which = input_byte(input), flags = input_byte(input);
         size_t i = which % ELEMENTSOF(members);
-        const char *sender = callers[flags % ELEMENTSOF(callers)].name;
+        const char *sender = callers[which / ELEMENTSOF(members) % ELEMENTSOF(callers)].name;
         bool expects_reply = (flags & 0x70) != 0;
         Call *call = fuzz->calls + fuzz->n_calls;
 
@@ -358,7 +358,8 @@ static void call_member(Fuzz *fuzz, Input *input) {
                 append_values(m, input, members[i].signature);
 
         *call = (Call){ .sender = sender, .expects_reply = expects_reply };
-        fuzz_assert(sd_bus_message_set_sender(m, sender) >= 0);
+        if (sender)
+                fuzz_assert(sd_bus_message_set_sender(m, sender) >= 0);
         fuzz_assert(sd_bus_send(fuzz->peer, m, &call->cookie) >= 0);
         fuzz->n_calls++;
 }

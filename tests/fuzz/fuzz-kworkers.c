@@ -2,13 +2,15 @@
 
 /*
  * Any bytes as the files of a proc root: the list of kthreadd's children, and comm and stat of one of them,
- * each behind a line that ends with two newlines. The tree is on a filesystem in memory that has no place in
- * the machine's tree, so that it goes with the process however that ends.
+ * with two newlines between them. Whether a look finds the worker is held against the rules, one by one. The
+ * tree is on a filesystem in memory that has no place in the machine's tree, so that it goes with the process
+ * however that ends.
  */
 
 #include "fuzz.h"
 
 #include <fcntl.h>
+#include <glib.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -17,7 +19,14 @@
 
 #define SEPARATOR "\n\n"
 #define PID "10"
+#define PID_NUMBER 10
 #define GLOB "kworker/*inode_switch_wbs*"
+
+#define PF_WQ_WORKER UINT64_C(0x00000020)
+#define PF_KTHREAD UINT64_C(0x00200000)
+
+/* As much of it is read. */
+#define STAT_SIZE 1024
 
 static const char good_stat[] =
                 PID " (kworker/0:1+inode_switch_wbs) D 2 0 0 0 -1 69238880 0 0 0 0 3 4 0 0 20 0 1 0 "
@@ -71,7 +80,54 @@ static size_t next_part(const uint8_t **data, size_t *size, const uint8_t **ret_
         return n;
 }
 
-static void check_look(int root) {
+/* Whether a list names a thread; a list that names none does not count, and all of the folder does. */
+static bool list_has(const uint8_t *list, size_t size, uint64_t wanted) {
+        bool names_any = false;
+
+        for (size_t begin = 0, end; begin < size; begin = end + 1) {
+                g_autofree char *word = NULL;
+                guint64 pid;
+
+                for (end = begin; end < size && !g_ascii_isspace(list[end]);)
+                        end++;
+                word = g_strndup((const char *) list + begin, end - begin);
+                if (strlen(word) != end - begin ||
+                    !g_ascii_string_to_unsigned(word, 10, 1, INT32_MAX, &pid, NULL))
+                        continue;
+                if (pid == wanted)
+                        return true;
+                names_any = true;
+        }
+
+        return !names_any;
+}
+
+/* A kworker that runs, and that the glob means. */
+static bool name_is_asked_for(const char *name) {
+        const char *rest = g_str_has_prefix(name, "kworker/") ? name + strlen("kworker/") : "";
+
+        return worker_name_work(name) && strstr(rest, "inode_switch_wbs");
+}
+
+static bool comm_is_asked_for(const uint8_t *comm, size_t size) {
+        char name[WORKER_NAME_MAX + 1] = "";
+
+        if (size > 0 && size <= WORKER_NAME_MAX + 1 && comm[size - 1] == '\n')
+                size--;
+        if (size > 0)
+                memcpy(name, comm, MIN(size, (size_t) WORKER_NAME_MAX));
+        return name_is_asked_for(name);
+}
+
+static bool stat_is_worker(const uint8_t *stat, size_t size, Worker *ret) {
+        const uint64_t wanted = PF_KTHREAD | PF_WQ_WORKER;
+        uint64_t flags;
+
+        return worker_parse_stat((const char *) stat, MIN(size, (size_t) STAT_SIZE), ret, &flags) >= 0 &&
+               ret->pid == PID_NUMBER && (flags & wanted) == wanted && name_is_asked_for(ret->name);
+}
+
+static void check_look(int root, const Worker *expected) {
         KworkerReader *reader = NULL;
         char path[64];
 
@@ -82,14 +138,19 @@ static void check_look(int root) {
         for (unsigned i = 0; i < 2; i++) {
                 KworkerLook look = {};
 
-                if (kworker_reader_look(reader, GLOB, &look) < 0)
+                if (kworker_reader_look(reader, GLOB, &look) < 0) {
+                        fuzz_assert(!expected);
                         continue;
-                fuzz_assert(look.n_workers <= 2);
-                for (size_t j = 0; j < look.n_workers; j++) {
-                        fuzz_assert(look.workers[j].pid > 0);
-                        fuzz_assert(worker_name_work(look.workers[j].name));
-                        fuzz_assert(strstr(look.workers[j].name, "inode_switch_wbs"));
                 }
+
+                fuzz_assert(look.n_workers == (expected ? 1 : 0));
+                fuzz_assert(!look.incomplete);
+                if (expected) {
+                        fuzz_assert(look.found_kthread);
+                        fuzz_assert(memcmp(look.workers, expected, sizeof(*expected)) == 0);
+                }
+                if (!look.found_kthread)
+                        fuzz_assert(kworker_reader_fault_reason(reader));
         }
 
         kworker_reader_free(reader);
@@ -97,20 +158,27 @@ static void check_look(int root) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         int root = get_root();
+        Worker worker = {};
         const uint8_t *part;
+        bool expected;
         size_t n;
 
         n = next_part(&data, &size, &part);
         write_file(root, "2/task/2/children", part, n);
+        expected = list_has(part, n, PID_NUMBER);
+
         n = next_part(&data, &size, &part);
         write_file(root, PID "/comm", part, n);
+        expected &= comm_is_asked_for(part, n);
 
         /* Without a third part the stat is a good one. */
-        if (size == 0)
-                write_file(root, PID "/stat", good_stat, strlen(good_stat));
-        else
-                write_file(root, PID "/stat", data, size);
+        if (size == 0) {
+                data = (const uint8_t *) good_stat;
+                size = strlen(good_stat);
+        }
+        write_file(root, PID "/stat", data, size);
+        expected &= stat_is_worker(data, size, &worker);
 
-        check_look(root);
+        check_look(root, expected ? &worker : NULL);
         return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Any bytes as a settings file. What is taken is within its bounds, and reads back as the same. */
+/* Any bytes as a settings file, be it the main one or what was set over the bus to last. What is taken is
+ * within its bounds, and reads back as the same. */
 
 #include "fuzz.h"
 
@@ -24,6 +25,7 @@ static void check_bounds(const Settings *settings, SettingId id) {
 
         fuzz_assert(value >= info->minimum && value <= info->maximum);
         fuzz_assert(memchr(settings->sources[id], '\0', sizeof(settings->sources[id])));
+        fuzz_assert(g_utf8_validate(settings->sources[id], -1, NULL));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
