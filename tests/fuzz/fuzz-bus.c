@@ -18,7 +18,10 @@
 #include "bus.h"
 #include "log.h"
 
-#define CALLS_MAX 400
+/* More than may wait for authorization, and of one caller at once more than it may have open. */
+#define CALLS_MAX 800
+#define BURST 140
+
 #define WORKERS_MAX 4
 
 /* Real time. What is not there by then never comes: the slowest are lists, which rest for milliseconds. */
@@ -35,28 +38,30 @@ typedef struct Call {
 static const struct {
         const char *name;
         uint32_t uid;
-} callers[] = { { ":1.1", 0 }, { ":1.2", 1000 }, { ":1.3", 1000 }, { ":1.4", 1001 }, { NULL, 0 } };
+} callers[] = { { ":1.1", 0 },    { ":1.2", 1000 }, { ":1.3", 1000 },
+                { ":1.4", 1001 }, { ":1.5", 1002 }, { NULL, 0 } };
 
+/* Of what the arguments are: a signature, in which P stands for a property and a value (sv). */
 static const struct {
-        const char *path, *interface, *member, *signature;
+        const char *path, *interface, *member, *arguments;
 } members[] = {
         { "/org/wbwatch1", "org.wbwatch1", "Pause", "" },
         { "/org/wbwatch1", "org.wbwatch1", "PauseFor", "t" },
         { "/org/wbwatch1", "org.wbwatch1", "Resume", "" },
         { "/org/wbwatch1", "org.wbwatch1", "ForceSync", "" },
-        { "/org/wbwatch1", "org.wbwatch1", "SetProperties", "ba{sv}" },
+        { "/org/wbwatch1", "org.wbwatch1", "SetProperties", "ba{P}" },
         { "/org/wbwatch1", "org.wbwatch1", "ListWorkers", "" },
         { "/org/wbwatch1", "org.wbwatch1", "ListEpisodes", "" },
         { "/org/wbwatch1", "org.freedesktop.DBus.Properties", "Get", "ss" },
         { "/org/wbwatch1", "org.freedesktop.DBus.Properties", "GetAll", "s" },
-        { "/org/wbwatch1", "org.freedesktop.DBus.Properties", "Set", "ssv" },
+        { "/org/wbwatch1", "org.freedesktop.DBus.Properties", "Set", "sP" },
         { "/org/wbwatch1", "org.freedesktop.DBus.Introspectable", "Introspect", "" },
         { "/org/wbwatch1", "org.freedesktop.DBus.Peer", "Ping", "" },
         { "/org/wbwatch1", "org.freedesktop.DBus.Peer", "GetMachineId", "" },
         { "/org/wbwatch1", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "" },
         { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Properties", "Get", "ss" },
         { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Properties", "GetAll", "s" },
-        { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Properties", "Set", "ssv" },
+        { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Properties", "Set", "sP" },
         { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Introspectable", "Introspect", "" },
         { "/", "org.freedesktop.DBus.Introspectable", "Introspect", "" },
 };
@@ -162,7 +167,8 @@ typedef struct Fuzz {
         GQueue questions; /* to the bus and to polkit, the oldest first */
         Call calls[CALLS_MAX];
         size_t n_calls;
-        bool lost; /* the connection is of no use any more */
+        bool obliging; /* questions are answered at once, and rightly */
+        bool lost;     /* the connection is of no use any more */
 } Fuzz;
 
 static Call *find_call(Fuzz *fuzz, uint64_t cookie) {
@@ -334,6 +340,59 @@ static void answer_question(Fuzz *fuzz, Input *input) {
         send_message(fuzz, answer, "org.freedesktop.DBus");
 }
 
+/* A setting of ours with a value of its type, to begin with. */
+static void append_property(sd_bus_message *m, Input *input) {
+        static const char *const types[] = {
+                [SETTING_TYPE_GLOB] = "s",
+                [SETTING_TYPE_USEC] = "t",
+                [SETTING_TYPE_UNSIGNED] = "u",
+                [SETTING_TYPE_BOOLEAN] = "b",
+        };
+        uint8_t which = input_byte(input);
+        const char *type = "s";
+
+        if (which < _SETTING_MAX) {
+                fuzz_assert(sd_bus_message_append(m, "s", setting_table[which].property) >= 0);
+                type = types[setting_table[which].type];
+        } else if (which < 128)
+                fuzz_assert(sd_bus_message_append(m, "s", which & 1 ? "LogLevel" : "LogTarget") >= 0);
+        else {
+                append_values(m, input, "sv");
+                return;
+        }
+
+        fuzz_assert(sd_bus_message_open_container(m, 'v', type) >= 0);
+        append_values(m, input, type);
+        fuzz_assert(sd_bus_message_close_container(m) >= 0);
+}
+
+static void append_properties(sd_bus_message *m, Input *input) {
+        fuzz_assert(sd_bus_message_open_container(m, 'a', "{sv}") >= 0);
+        for (unsigned i = input_byte(input) % 5; i > 0; i--) {
+                fuzz_assert(sd_bus_message_open_container(m, 'e', "sv") >= 0);
+                append_property(m, input);
+                fuzz_assert(sd_bus_message_close_container(m) >= 0);
+        }
+        fuzz_assert(sd_bus_message_close_container(m) >= 0);
+}
+
+/* The arguments that a member has. */
+static void append_arguments(sd_bus_message *m, Input *input, size_t member) {
+        const char *arguments = members[member].arguments;
+        const char *interface = g_str_has_prefix(members[member].path, "/org/freedesktop/")
+                                                ? "org.freedesktop.LogControl1"
+                                                : "org.wbwatch1";
+
+        if (streq(arguments, "ba{P}")) {
+                append_values(m, input, "b");
+                append_properties(m, input);
+        } else if (streq(arguments, "sP")) {
+                fuzz_assert(sd_bus_message_append(m, "s", interface) >= 0);
+                append_property(m, input);
+        } else
+                append_values(m, input, arguments);
+}
+
 /* Calls a member. */
 static void call_member(Fuzz *fuzz, Input *input) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
@@ -355,7 +414,7 @@ static void call_member(Fuzz *fuzz, Input *input) {
         if (flags & 0x80)
                 append_anything(m, input);
         else
-                append_values(m, input, members[i].signature);
+                append_arguments(m, input, i);
 
         *call = (Call){ .sender = sender, .expects_reply = expects_reply };
         if (sender)
@@ -398,14 +457,10 @@ static void take_workers(Input *input, Worker workers[static WORKERS_MAX], size_
 }
 
 /* Time goes by, and then workers are seen. */
-static void look(Fuzz *fuzz, Input *input) {
+static void look(Fuzz *fuzz, uint64_t usec, const Worker *workers, size_t n) {
         Manager *manager = &fuzz->manager;
-        uint64_t usec = (uint64_t) input_byte(input) * USEC_PER_SEC;
-        Worker workers[WORKERS_MAX];
         unsigned actions;
-        size_t n;
 
-        take_workers(input, workers, &n);
         manager->now.monotonic_usec += usec;
         manager->now.realtime_usec += usec;
 
@@ -416,6 +471,20 @@ static void look(Fuzz *fuzz, Input *input) {
                 actions |= engine_confirm(manager->engine, manager->now, workers, n);
         }
         manager_carry_out(manager, actions);
+}
+
+/* Workers run for a while; they may be gone afterwards, which ends an episode. */
+static void live(Fuzz *fuzz, Input *input) {
+        uint8_t n_looks = input_byte(input);
+        uint64_t usec = input_byte(input) * USEC_PER_SEC;
+        Worker workers[WORKERS_MAX];
+        size_t n;
+
+        take_workers(input, workers, &n);
+        for (unsigned i = n_looks % 8 + 1; i > 0; i--)
+                look(fuzz, usec, workers, n);
+        for (unsigned i = n_looks & 0x80 ? 2 : 0; i > 0; i--)
+                look(fuzz, usec, NULL, 0);
 }
 
 static void end_sync(Fuzz *fuzz, uint8_t how) {
@@ -506,10 +575,13 @@ static void finish(Fuzz *fuzz) {
 
 static void step(Fuzz *fuzz, Input *input) {
         uint8_t which = input_byte(input);
+        Input again = *input;
 
         switch (which % 16) {
         default:
                 call_member(fuzz, input);
+                for (unsigned i = which >= 0xf0 ? BURST : 0; i > 0; i--)
+                        call_member(fuzz, &(Input){ .data = again.data, .size = again.size });
                 break;
         case 8:
         case 9:
@@ -524,7 +596,7 @@ static void step(Fuzz *fuzz, Input *input) {
                 end_store(fuzz, input_byte(input));
                 break;
         case 14:
-                look(fuzz, input);
+                live(fuzz, input);
                 break;
         case 15:
                 if (which == UINT8_MAX) {
@@ -537,6 +609,10 @@ static void step(Fuzz *fuzz, Input *input) {
         /* Else several messages come at once. */
         if (which < 0xc0 || !fuzz->peer)
                 run(fuzz);
+        while (fuzz->obliging && fuzz->peer && !g_queue_is_empty(&fuzz->questions)) {
+                answer_question(fuzz, &(Input){});
+                run(fuzz);
+        }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -545,6 +621,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         fuzz = (Fuzz){};
         start(&fuzz);
+        fuzz.obliging = input_byte(&input) & 1;
         while (input.size > 0 && fuzz.peer)
                 step(&fuzz, &input);
         if (fuzz.peer)

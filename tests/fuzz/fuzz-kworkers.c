@@ -91,7 +91,7 @@ static bool list_has(const uint8_t *list, size_t size, uint64_t wanted) {
                 for (end = begin; end < size && !g_ascii_isspace(list[end]);)
                         end++;
                 word = g_strndup((const char *) list + begin, end - begin);
-                if (strlen(word) != end - begin ||
+                if (strspn(word, "0123456789") != end - begin ||
                     !g_ascii_string_to_unsigned(word, 10, 1, INT32_MAX, &pid, NULL))
                         continue;
                 if (pid == wanted)
