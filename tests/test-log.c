@@ -245,16 +245,38 @@ static void test_lines(void) {
         log_error("muted");
         log_set_muted(false);
         log_notice("ü \xff");
+        log_notice("ü \xc2\x9b"
+                   "2J\u00a0");
 
         read_until(&reader, "error: one 1");
         read_until(&reader, "warning: two\\x0alines, \\x1b[31m");
         read_until(&reader, "debug: three");
         read_until(&reader, "\\xc3\\xbc \\xff");
+        read_until(&reader, "ü \\xc2\\x9b2J\u00a0");
         g_assert_cmpuint(log_get_dropped(), ==, 0);
         end();
 
         g_assert_no_errno(close(fds[0]));
         g_assert_no_errno(close(fds[1]));
+}
+
+/* Never in the middle of a character, or of an escape. */
+static void test_cut(void) {
+        static const struct {
+                size_t size;
+                const char *text, *expected;
+        } cuts[] = {
+                { 1, "a", "" },          { 2, "ab", "a" },
+                { 3, "aü", "a" },        { 4, "aü", "aü" },
+                { 5, "a\n", "a" },       { 6, "a\n", "a\\x0a" },
+                { 9, "a\xc2\x85", "a" }, { 10, "a\xc2\x85", "a\\xc2\\x85" },
+        };
+        char buffer[16];
+
+        for (size_t i = 0; i < ELEMENTSOF(cuts); i++) {
+                log_escape(cuts[i].text, buffer, cuts[i].size);
+                g_assert_cmpstr(buffer, ==, cuts[i].expected);
+        }
 }
 
 static void test_timestamps(void) {
@@ -712,6 +734,7 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
 
         g_test_add_func("/log/lines", test_lines);
+        g_test_add_func("/log/cut", test_cut);
         g_test_add_func("/log/timestamps", test_timestamps);
         g_test_add_func("/log/closed-stderr", test_closed_stderr);
         g_test_add_func("/log/pipe/full", test_pipe_full);

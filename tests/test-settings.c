@@ -568,33 +568,45 @@ static void test_glob_cost(void) {
                 "kworker/?(u)+([0-9]):+([0-9])+@(inode_switch_wbs|writeback|flush*)",
                 "kworker/+([0-9]):+([0-9])*([HIX])+inode_switch_wbs",
                 "kworker/+([[:digit:]]):*",
-                /* not closed, thus no lists */
-                "@(a|b",
-                "*(",
-                "+([a)",
-                "+([])",
-                "+([])+(a)+(a)+(a)x",
-                "+([!])+(a)+(a)+(a)x",
-                "@(@(@(@(@(",
+                "kworker/+([0-9]):+([0-9])*inode_switch_wbs*",
+                "kworker/[+](x",
                 /* the worst that passes */
                 "+([ab])+([ab])+([ab])x",
+                "+(a)+(a)+(a)*aab",
+                "+(a)+([bbbbbbbbbbbbbbbbbbbbbbbbbbbbbba])x",
                 "*!(a*)x",
+                "!(a*)!(a*)x",
+                "*!(b)*!(b)x",
+                "*(a)*(a)@(a|a|a|a)*ab",
                 "*@(a*|a*)@(a|a|a|a)x",
                 "?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)x",
         };
-        static const char *const nested[] = { "@(a|@(b))", "!(+(a))x", "@(a|+(b)", "@([?(]b))" };
-        static const char *const repeated[] = { "+(a|a)x",  "*(a|aa)x",    "kworker/*+(a*)x", "*+(a|b)",
-                                                "\\+(a|a)", "*(*(a|a)|a)", "+([a+(b|b)\\])" };
+        static const char *const nested[] = {
+                "@(a|@(b))", "!(+(a))x", "@(a|+(b)", "@([?(]b))", "*(*(a|a)|a)", "+([a+(b|b)\\])",
+        };
+        static const char *const endless[] = {
+                "@(a|b", "*(", "+([a)", "+([])", "+([])+(a)+(a)+(a)x", "+([!])+(a)", "@(@(@(", "+(a+(b",
+        };
+        static const char *const repeated[] = { "+(a|a)x", "*(a|aa)x", "kworker/*+(a*)x", "*+(a|b)",
+                                                "\\+(a|a)" };
         static const struct {
-                const char *glob, *ways;
+                const char *glob, *steps;
         } many[] = {
-                { "*+(a)*+(b)x", "16777216" },
-                { "+(a)+(a)+(a)?(a)x", "524288" },
-                { "*!(b)*!(b)x", "16777216" },
-                { "!(a*)!(a*)x", "16777216" },
-                { "@(||||||||)@(||||||||)@(||||||||)@(||||||||)@(||||||||)@(||||||||)", "531441" },
-                { "*@(a*|b)@(a*|b)@(a|b)", "2097152" },
-                { "?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)", "524288" },
+                { "+(a)+(a)+(a)+(a)", "68030642" },
+                { "*(a)*(a)*(a)x", "20232631" },
+                { "*+(a)*+(b)x", "63158584" },
+                { "+(a)*+(aaaaaaaaaaaaaa)", "14005380" },
+                { "?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)?(a)x",
+                  "16777205" },
+                { "@(||||||||)@(||||||||)@(||||||||)@(||||||||)@(||||||||)@(||||||||)@(||||||||)",
+                  "29893550" },
+                /* a long list counts for more */
+                { "+(a)+(a)+([[:digit:][:digit:][:digit:][:digit:][:digit:][:digit:][:digit:][:digit:]a])x",
+                  "56950858" },
+                /* the `*` behind the last list, and that in a list */
+                { "+(a)+(a)+(a)*[a[a[a[a[a[a[a[a[a[a[a[a[a[a[a[a", "31086378" },
+                { "*(a)*(a)@(a*bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb|a|a|a)",
+                  "15164533" },
         };
         static const char *const names[] = {
                 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
@@ -620,6 +632,15 @@ static void test_glob_cost(void) {
                 refuse_glob(nested[i], -EINVAL, expected);
         }
 
+        for (size_t i = 0; i < ELEMENTSOF(endless); i++) {
+                g_autofree char *expected = g_strdup_printf(
+                                "%s has a pattern list without an end: a \"%c(\" that begins none is written "
+                                "as [%c](",
+                                endless[i], endless[i][0], endless[i][0]);
+
+                refuse_glob(endless[i], -EINVAL, expected);
+        }
+
         for (size_t i = 0; i < ELEMENTSOF(repeated); i++) {
                 char kind = *(strchr(repeated[i], '(') - 1);
                 g_autofree char *expected =
@@ -632,11 +653,10 @@ static void test_glob_cost(void) {
         }
 
         for (size_t i = 0; i < ELEMENTSOF(many); i++) {
-                g_autofree char *expected =
-                                g_strdup_printf("%s has too many pattern lists: it could match a name in %s "
-                                                "ways or more, the "
-                                                "maximum is 262144",
-                                                many[i].glob, many[i].ways);
+                g_autofree char *expected = g_strdup_printf(
+                                "%s has too many pattern lists: it could take %s steps or more to compare, "
+                                "the maximum is 12000000",
+                                many[i].glob, many[i].steps);
 
                 refuse_glob(many[i].glob, -ERANGE, expected);
         }
