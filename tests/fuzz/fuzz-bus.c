@@ -240,10 +240,11 @@ static void run(Fuzz *fuzz) {
         } while (more);
 }
 
-static void send_message(Fuzz *fuzz, sd_bus_message *m, const char *sender) {
+/* A connection that was given up is closed after a while. */
+static void send_message(Fuzz *fuzz, sd_bus_message *m, const char *sender, uint64_t *ret_cookie) {
         if (sender)
                 fuzz_assert(sd_bus_message_set_sender(m, sender) >= 0);
-        fuzz_assert(sd_bus_send(fuzz->peer, m, NULL) >= 0);
+        fuzz_assert(sd_bus_send(fuzz->peer, m, ret_cookie) >= 0 || fuzz->lost);
 }
 
 static bool is_question(sd_bus_message *question, const char *member) {
@@ -337,7 +338,7 @@ static void answer_question(Fuzz *fuzz, Input *input) {
                 }
         }
 
-        send_message(fuzz, answer, "org.freedesktop.DBus");
+        send_message(fuzz, answer, "org.freedesktop.DBus", NULL);
 }
 
 /* A setting of ours with a value of its type, to begin with. */
@@ -417,9 +418,7 @@ static void call_member(Fuzz *fuzz, Input *input) {
                 append_arguments(m, input, i);
 
         *call = (Call){ .sender = sender, .expects_reply = expects_reply };
-        if (sender)
-                fuzz_assert(sd_bus_message_set_sender(m, sender) >= 0);
-        fuzz_assert(sd_bus_send(fuzz->peer, m, &call->cookie) >= 0);
+        send_message(fuzz, m, sender, &call->cookie);
         fuzz->n_calls++;
 }
 
@@ -433,7 +432,7 @@ static void send_unasked(Fuzz *fuzz, Input *input) {
                                     fuzz->peer, &m, "/org/freedesktop/DBus", "org.freedesktop.DBus",
                                     names[which % ELEMENTSOF(names)]) >= 0);
         append_anything(m, input);
-        send_message(fuzz, m, which & 0x80 ? "org.freedesktop.DBus" : ":1.2");
+        send_message(fuzz, m, which & 0x80 ? "org.freedesktop.DBus" : ":1.2", NULL);
 }
 
 /* The manager's side of the world */
@@ -565,10 +564,14 @@ static void settle(Fuzz *fuzz) {
         }
 }
 
+static void unref_message(void *m) {
+        sd_bus_message_unref(m);
+}
+
 static void finish(Fuzz *fuzz) {
         bus_free(fuzz->manager.bus);
         engine_free(fuzz->manager.engine);
-        g_queue_clear_full(&fuzz->questions, (GDestroyNotify) sd_bus_message_unref);
+        g_queue_clear_full(&fuzz->questions, unref_message);
         sd_bus_close_unref(fuzz->peer);
         sd_event_unref(fuzz->event);
 }

@@ -66,7 +66,7 @@ static void check(const uint8_t *data, size_t size, uint32_t acknowledgement, Co
         void *datagram;
 
         /* Of this size and not a byte more, so that a read beyond is seen. */
-        datagram = malloc(size);
+        datagram = calloc(1, size);
         if (size > 0)
                 memcpy(datagram, data, size);
         news = connector_parse(datagram, size, acknowledgement, &error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Any bytes as a settings file, be it the main one or what was set over the bus to last. What is taken is
+/* Any bytes as a settings file. What is taken is
  * within its bounds, and reads back as the same. */
 
 #include "fuzz.h"
@@ -18,7 +18,7 @@ static void on_unexpected_warning(const char *warning, void *userdata) {
         abort();
 }
 
-static void check_bounds(const Settings *settings, SettingId id) {
+static void check_bounds(const Settings *settings, SettingId id, const char *path) {
         const SettingInfo *info = &setting_table[id];
         uint64_t value = info->type == SETTING_TYPE_GLOB ? strlen(settings->glob)
                                                          : settings_get_number(settings, id);
@@ -26,21 +26,29 @@ static void check_bounds(const Settings *settings, SettingId id) {
         fuzz_assert(value >= info->minimum && value <= info->maximum);
         fuzz_assert(memchr(settings->sources[id], '\0', sizeof(settings->sources[id])));
         fuzz_assert(g_utf8_validate(settings->sources[id], -1, NULL));
+        fuzz_assert(streq(settings->sources[id], "built-in") ||
+                    g_str_has_prefix(settings->sources[id], path) ||
+                    g_str_has_prefix(path, settings->sources[id]));
 }
+
+/* Cut where it stands as a source, in the middle of a character. */
+#define LONG_PATH REPEAT(REPEAT("ü"))
+#define REPEAT(text) text text text text text text text text text text text text
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         g_autoptr(GString) written = g_string_new("[Watch]\n");
+        const char *path = size % 2 == 0 ? "file" : LONG_PATH;
         char *text = fuzz_text(data, size);
         Settings settings, again;
 
         settings_init(&settings);
-        (void) settings_parse_text(&settings, text, size, "file", NULL, on_warning, NULL);
+        (void) settings_parse_text(&settings, text, size, path, NULL, on_warning, NULL);
         free(text);
 
         for (SettingId id = 0; id < _SETTING_MAX; id++) {
                 char value[SETTINGS_GLOB_MAX + 1];
 
-                check_bounds(&settings, id);
+                check_bounds(&settings, id, path);
                 g_string_append_printf(
                                 written, "%s=%s\n", setting_table[id].key,
                                 settings_format(&settings, id, value, sizeof(value)));
