@@ -32,7 +32,7 @@
 #define SHOWN_SIZE (SHOWN_MAX * 4 + sizeof("..."))
 
 /* How many steps a glob may take fnmatch(3), and how many of them a call of its parts is worth (see
- * check_glob_cost()). The worst glob and name of 63 bytes that a search found within this bound take it 75
+ * check_glob_cost()). The worst glob and name of 63 bytes that a search found within this bound take it 83
  * ms, sensible ones microseconds. */
 #define GLOB_STEPS_MAX UINT64_C(12000000)
 #define GLOB_STEPS_PER_CALL 4
