@@ -240,7 +240,7 @@ void log_escape(const char *text, char *buffer, size_t size) {
         size_t n = 0;
 
         while (*text != '\0') {
-                bool escape = utf8 ? is_control(text) : !g_ascii_isprint(*text);
+                bool escape = is_control(text) || (!utf8 && (unsigned char) *text >= 0x80);
                 size_t n_bytes = utf8 ? character_size(text) : 1;
 
                 /* Cut before a character, not in it. */
