@@ -451,7 +451,8 @@ int bus_connection_new(
         connection->userdata = userdata;
         connection->retry_usec = RETRY_MIN_USEC;
 
-        /* The first try is made from the loop, like every other one. An accuracy of 0 would be one of 250 ms. */
+        /* The first try is made from the loop, like every other one. An accuracy of 0 would be one of 250 ms.
+         */
         r = sd_event_add_time_relative(
                         event, &connection->retry, CLOCK_MONOTONIC, 0, 1, on_retry, connection);
         if (r < 0)
