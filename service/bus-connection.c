@@ -299,7 +299,8 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
                 return sd_bus_error_set(ret_error, SD_BUS_ERROR_ACCESS_DENIED, "The call has no sender");
 
         note_taken(connection);
-        begin_watch(connection);
+        if (sd_bus_message_is_method_call(m, NULL, NULL))
+                begin_watch(connection);
         if (connection->writable || count_queued(connection) <= QUEUED_READING_MAX)
                 return 0;
 

@@ -14,7 +14,7 @@
 
 /* Memory for so many is there at any time. What a storm of more needed is given back after so many looks in a
  * row without one. */
-#define CALM_WORKERS 256
+#define CALM_WORKERS 128
 #define CALM_LOOKS 8
 
 /* So many different works are judged for a crowd at once. A machine with the bug runs one of them. */

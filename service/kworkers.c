@@ -6,9 +6,9 @@
  * A look lists the kernel threads, reads the name of each (comm, cheap), and the whole stat only of those
  * whose name says that they run the work that is asked for. The two files are read at different moments, so
  * that stat alone decides: its name, flags and times are of one moment. Everything is opened relative to the
- * folder that was opened at first, and what a look needs again (the list, the names of the first threads)
- * stays open on a real proc filesystem: a look then costs a third, and goes on working where the process or
- * the machine has no descriptor left.
+ * folder that was opened at first, and what a look needs again (the list, the names of threads, the stats of
+ * running workers) stays open on a real proc filesystem: a look then costs a third or less, and goes on
+ * working where the process or the machine has no descriptor left.
  */
 
 #include <fcntl.h>
@@ -38,9 +38,14 @@
 /* The initial pid namespace has this inode in every kernel (include/linux/proc_ns.h: PROC_PID_INIT_INO). */
 #define INITIAL_PID_NAMESPACE "pid:[4026531836]"
 
-/* Names kept open at most. Enough for a machine of ordinary size; each costs the kernel a page. Threads
- * beyond it cost three system calls instead of one. */
-#define KEPT_FILES_MAX 256
+/* Names kept open at most: those of all threads even of a machine with hundreds of CPUs. To look at one takes
+ * one system call then instead of three, and a tenth of the time; it costs the kernel 5 KiB. While workers
+ * run, no more than these few are opened to stay: in a storm of workers memory is for others. */
+#define KEPT_NAMES_MAX 8192
+#define KEPT_NAMES_FEW 256
+
+/* The same for the stats of running workers. */
+#define KEPT_STATS_MAX 256
 
 /* For how many threads at most a look reads stat just to learn whether there is a kernel thread at all. Where
  * there is one, the first or second read tells. */
@@ -52,7 +57,7 @@
 
 /* After so many looks in a row that found few workers, what a storm of them needed is given back. */
 #define CALM_LOOKS 8
-#define CALM_WORKERS 256
+#define CALM_WORKERS 128
 
 /* A stat is about 350 bytes; its fields up to the 22nd always fit. */
 #define STAT_SIZE 1024
@@ -63,6 +68,14 @@ typedef struct KeptFile {
         pid_t pid;
         int fd;
 } KeptFile;
+
+/* Files of threads, sorted by pid: of the last look, and of the one under way. */
+typedef struct KeptFiles {
+        KeptFile *files, *new_files;
+        size_t n_files, n_new_files;
+        size_t next; /* the first of files that the look under way has not come to */
+        size_t n_max;
+} KeptFiles;
 
 typedef struct WorkerArray {
         Worker *workers;
@@ -77,12 +90,8 @@ struct KworkerReader {
         int children_fd; /* kept, or negative */
         int kthreadd_fd; /* kept, or negative */
 
-        /* The names of the lowest pids, sorted by pid: of the last look and of the one under way. */
-        KeptFile kept[2][KEPT_FILES_MAX];
-        KeptFile *kept_files, *new_kept_files;
-        size_t n_kept_files, n_new_kept_files;
-        size_t next_kept_file; /* the first of kept_files that the look under way has not come to */
-        size_t n_kept_files_max;
+        KeptFiles names; /* comm: of the lowest pids */
+        KeptFiles stats; /* stat: of running workers */
 
         /* The threads of the look under way: sorted, without doubles. */
         pid_t *pids;
@@ -339,27 +348,6 @@ static int read_stat(KworkerReader *reader, int fd, Worker *ret, uint64_t *ret_f
         return 0;
 }
 
-static int read_stat_of(KworkerReader *reader, pid_t pid, Worker *ret, uint64_t *ret_flags) {
-        _cleanup_close_ int fd = -EBADF;
-        Worker worker;
-        uint64_t flags;
-        int r;
-
-        fd = open_file_of(reader, pid, "stat");
-        if (fd < 0)
-                return fd;
-
-        r = read_stat(reader, fd, &worker, &flags);
-        if (r < 0)
-                return r;
-        if (worker.pid != pid)
-                return -EBADMSG;
-
-        *ret = worker;
-        *ret_flags = flags;
-        return 0;
-}
-
 static int add_pid(KworkerReader *reader, pid_t pid) {
         if (reader->n_pids == reader->n_pids_allocated) {
                 pid_t *pids = g_try_renew(pid_t, reader->pids, reader->n_pids_allocated * 2);
@@ -601,16 +589,16 @@ static int list_threads(KworkerReader *reader, bool *ret_kthreads_only) {
         return r;
 }
 
-/* Takes the kept comm of a thread, or a negative value. Asked for in ascending order of pids; those in
+/* Takes the kept file of a thread, or a negative value. Asked for in ascending order of pids; those in
  * between belong to threads that are gone. */
-static int take_kept_file(KworkerReader *reader, pid_t pid) {
-        for (; reader->next_kept_file < reader->n_kept_files; reader->next_kept_file++) {
-                const KeptFile *file = reader->kept_files + reader->next_kept_file;
+static int take_kept_file(KeptFiles *kept, pid_t pid) {
+        for (; kept->next < kept->n_files; kept->next++) {
+                const KeptFile *file = kept->files + kept->next;
 
                 if (file->pid > pid)
                         break;
                 if (file->pid == pid) {
-                        reader->next_kept_file++;
+                        kept->next++;
                         return file->fd;
                 }
                 (void) close(file->fd);
@@ -619,30 +607,68 @@ static int take_kept_file(KworkerReader *reader, pid_t pid) {
         return -EBADF;
 }
 
-/* Keeps an open comm for the next look, or closes it. */
-static void keep_file(KworkerReader *reader, pid_t pid, int fd) {
-        size_t n_taken = reader->n_new_kept_files + reader->n_kept_files - reader->next_kept_file;
+/* Keeps an open file for the next look, or closes it where so many are kept. */
+static void keep_file(KeptFiles *kept, size_t n_max, pid_t pid, int fd) {
+        size_t n_taken = kept->n_new_files + kept->n_files - kept->next;
 
-        if (n_taken >= reader->n_kept_files_max) {
+        if (n_taken >= MIN(kept->n_max, n_max)) {
                 (void) close(fd);
                 return;
         }
 
-        reader->new_kept_files[reader->n_new_kept_files++] = (KeptFile){ .pid = pid, .fd = fd };
+        kept->new_files[kept->n_new_files++] = (KeptFile){ .pid = pid, .fd = fd };
 }
 
 /* At the end of a look: closes what it did not come to, and hands the others on to the next one. */
-static void swap_kept_files(KworkerReader *reader) {
-        KeptFile *files = reader->kept_files;
+static void swap_kept_files(KeptFiles *kept) {
+        KeptFile *files = kept->files;
 
-        for (; reader->next_kept_file < reader->n_kept_files; reader->next_kept_file++)
-                (void) close(reader->kept_files[reader->next_kept_file].fd);
+        for (; kept->next < kept->n_files; kept->next++)
+                (void) close(kept->files[kept->next].fd);
 
-        reader->kept_files = reader->new_kept_files;
-        reader->n_kept_files = reader->n_new_kept_files;
-        reader->new_kept_files = files;
-        reader->n_new_kept_files = 0;
-        reader->next_kept_file = 0;
+        kept->files = kept->new_files;
+        kept->n_files = kept->n_new_files;
+        kept->new_files = files;
+        kept->n_new_files = 0;
+        kept->next = 0;
+}
+
+static void keep_name(KworkerReader *reader, pid_t pid, int fd) {
+        size_t n_max = reader->last->n_workers == 0 ? KEPT_NAMES_MAX
+                                                    : MAX((size_t) KEPT_NAMES_FEW, reader->names.n_files);
+
+        keep_file(&reader->names, n_max, pid, fd);
+}
+
+/* Looks at the stat of a thread. fd is its kept stat, which it takes over, or negative. Returns as
+ * look_at_thread(). */
+static int look_at_stat(KworkerReader *reader, pid_t pid, int fd, const char *glob, Worker *ret) {
+        Worker worker;
+        uint64_t flags;
+        int r;
+
+        r = fd < 0 ? -EBADF : read_stat(reader, fd, &worker, &flags);
+        if (r < 0) {
+                /* There is none, or the thread that it was opened for is gone. */
+                closep(&fd);
+                fd = open_file_of(reader, pid, "stat");
+                if (fd < 0)
+                        return fd;
+                r = read_stat(reader, fd, &worker, &flags);
+        }
+        if (r >= 0 && worker.pid != pid)
+                r = -EBADMSG;
+        if (r >= 0)
+                r = (flags & (PF_KTHREAD | PF_WQ_WORKER)) == (PF_KTHREAD | PF_WQ_WORKER) &&
+                    name_counts(worker.name, glob);
+        if (r <= 0) {
+                (void) close(fd);
+                return r;
+        }
+
+        keep_file(&reader->stats, KEPT_STATS_MAX, pid, fd);
+        *ret = worker;
+        return 1;
 }
 
 /* Looks at one thread. Returns 1 for a worker that counts, 0 for any other thread, or a negative errno. */
@@ -652,17 +678,17 @@ static int look_at_thread(
                 bool kthreads_only,
                 const char *glob,
                 Worker *ret) {
+        _cleanup_close_ int stat_fd = take_kept_file(&reader->stats, pid);
         char name[WORKER_NAME_MAX + 1];
-        Worker worker;
-        uint64_t flags;
         int fd, r;
 
-        fd = take_kept_file(reader, pid);
+        fd = take_kept_file(&reader->names, pid);
+
         r = read_name(reader, pid, &fd, name);
         if (fd >= 0) {
                 /* In a list of all processes only the workers' are worth it. */
                 if (r >= 0 && (kthreads_only || strncmp(name, "kworker/", strlen("kworker/")) == 0))
-                        keep_file(reader, pid, fd);
+                        keep_name(reader, pid, fd);
                 else
                         (void) close(fd);
         }
@@ -671,15 +697,7 @@ static int look_at_thread(
         if (!name_counts(name, glob))
                 return 0;
 
-        r = read_stat_of(reader, pid, &worker, &flags);
-        if (r < 0)
-                return r;
-        if ((flags & (PF_KTHREAD | PF_WQ_WORKER)) != (PF_KTHREAD | PF_WQ_WORKER) ||
-            !name_counts(worker.name, glob))
-                return 0;
-
-        *ret = worker;
-        return 1;
+        return look_at_stat(reader, pid, take_fd(&stat_fd), glob, ret);
 }
 
 /* Looks at all threads that are listed, and at the workers of the last look that are not. Both are sorted,
@@ -720,7 +738,8 @@ static size_t look_at_threads(KworkerReader *reader, bool kthreads_only, const c
                         note_error(reader, r);
         }
 
-        swap_kept_files(reader);
+        swap_kept_files(&reader->names);
+        swap_kept_files(&reader->stats);
         return n_read;
 }
 
@@ -761,10 +780,13 @@ static void look_for_kthread(KworkerReader *reader) {
 
         for (size_t i = 0; !reader->found_kthread && i < MIN(reader->n_pids, (size_t) KTHREAD_PROBES_MAX);
              i++) {
+                _cleanup_close_ int fd = -EBADF;
                 Worker worker;
                 uint64_t flags;
 
-                r = read_stat_of(reader, reader->pids[i], &worker, &flags);
+                r = fd = open_file_of(reader, reader->pids[i], "stat");
+                if (r >= 0)
+                        r = read_stat(reader, fd, &worker, &flags);
                 if (r < 0)
                         note_error(reader, r);
         }
@@ -890,17 +912,31 @@ const char *kworker_reader_fault_reason(KworkerReader *reader) {
         return "there is none in the proc root, and neither hidepid nor a pid namespace explains it";
 }
 
+static int kept_files_new(KeptFiles *kept, size_t n_max) {
+        kept->files = g_try_new(KeptFile, n_max);
+        kept->new_files = g_try_new(KeptFile, n_max);
+        kept->n_max = n_max;
+        return n_max > 0 && (!kept->files || !kept->new_files) ? -ENOMEM : 0;
+}
+
+static void kept_files_done(KeptFiles *kept) {
+        for (size_t i = 0; i < kept->n_files; i++)
+                (void) close(kept->files[i].fd);
+        g_free(kept->files);
+        g_free(kept->new_files);
+}
+
 int kworker_reader_new(const char *proc_root, KworkerReader **ret) {
         _cleanup_(kworker_reader_freep) KworkerReader *reader = NULL;
+        rlim_t n_max = 0;
         struct rlimit limit;
         struct statfs sfs;
+        int r;
 
         reader = g_try_new0(KworkerReader, 1);
         if (!reader)
                 return -ENOMEM;
         reader->children_fd = reader->kthreadd_fd = -EBADF;
-        reader->kept_files = reader->kept[0];
-        reader->new_kept_files = reader->kept[1];
         reader->last = reader->found;
         reader->current = reader->found + 1;
 
@@ -912,7 +948,12 @@ int kworker_reader_new(const char *proc_root, KworkerReader **ret) {
         reader->is_procfs = sfs.f_type == PROC_SUPER_MAGIC;
 
         if (reader->is_procfs && getrlimit(RLIMIT_NOFILE, &limit) >= 0)
-                reader->n_kept_files_max = MIN(limit.rlim_cur / 4, (rlim_t) KEPT_FILES_MAX);
+                n_max = limit.rlim_cur / 2;
+        r = kept_files_new(&reader->names, MIN(n_max, (rlim_t) KEPT_NAMES_MAX));
+        if (r >= 0)
+                r = kept_files_new(&reader->stats, MIN(n_max, (rlim_t) KEPT_STATS_MAX));
+        if (r < 0)
+                return r;
 
         reader->n_pids_allocated = PIDS_MIN;
         reader->pids = g_try_new(pid_t, PIDS_MIN);
@@ -933,8 +974,8 @@ KworkerReader *kworker_reader_free(KworkerReader *reader) {
         if (!reader)
                 return NULL;
 
-        for (size_t i = 0; i < reader->n_kept_files; i++)
-                (void) close(reader->kept_files[i].fd);
+        kept_files_done(&reader->names);
+        kept_files_done(&reader->stats);
         closep(&reader->children_fd);
         closep(&reader->kthreadd_fd);
         closep(&reader->root_fd);

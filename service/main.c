@@ -23,6 +23,9 @@
  */
 #define OOM_SCORE_ADJUSTMENT "-900"
 
+/* The names of kernel threads are kept open, in half of these descriptors at most. */
+#define DESCRIPTORS_MAX 16384
+
 /* Memory of this size comes from the kernel and goes back to it. */
 #define LARGE_ALLOCATION (32 * 1024)
 
@@ -133,7 +136,13 @@ static void print_settings(const Settings *settings) {
  * for a service. What is refused is no reason not to work: it is refused to everyone but root. */
 static void prepare_for_crisis(void) {
         const struct sched_param parameter = { .sched_priority = REALTIME_PRIORITY };
+        struct rlimit limit;
         FILE *file;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) >= 0 && limit.rlim_cur < DESCRIPTORS_MAX) {
+                limit.rlim_cur = MIN(limit.rlim_max, (rlim_t) DESCRIPTORS_MAX);
+                (void) setrlimit(RLIMIT_NOFILE, &limit);
+        }
 
         /* What a large message took is given back when it is done with. By itself the C library keeps more
          * and more of it, which stays locked. */

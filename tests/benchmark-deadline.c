@@ -4,8 +4,8 @@
  * From the moment at which a worker reaches the threshold to the entry of sync(2), with the real sync().
  *
  * Twice: by wbwatchd's own clock readings (how old the worker was when it decided, and when its helper was in
- * front of the system call), and once more by strace, whose own cost is in it: from the first time that the
- * stat of the worker was opened, plus the threshold, to the system call.
+ * front of the system call), and once more by strace, whose own cost is in it: from the begin of the look
+ * that first opened the stat of the worker, plus the threshold, to the system call.
  */
 
 #include <stdio.h>
@@ -120,15 +120,26 @@ static void measure_by_own_clock(const FakeProc *proc, unsigned n, pid_t first_p
         sd_bus_flush_close_unref(bus);
 }
 
-/* The time of the first line from *line on that has this text; *line is behind it then. */
-static double time_of(char ***line, const char *text) {
-        for (; **line; (*line)++)
-                if (strstr(**line, text)) {
-                        double pid, time;
+/* The time of the first line from *line on that has this text; *line is behind it then. With begin, the time
+ * of the last line before it that has that one. */
+static double time_of(char ***line, const char *begin, const char *text) {
+        double begin_usec = 0;
 
-                        if (sscanf(*(*line)++, "%lf %lf", &pid, &time) == 2)
-                                return time * 1e6;
+        for (; **line; (*line)++) {
+                bool found = strstr(**line, text);
+                double pid, time;
+
+                if (!found && !(begin && strstr(**line, begin)))
+                        continue;
+                if (sscanf(**line, "%lf %lf", &pid, &time) != 2)
+                        continue;
+                if (!found)
+                        begin_usec = time * 1e6;
+                else {
+                        (*line)++;
+                        return begin ? begin_usec : time * 1e6;
                 }
+        }
 
         g_error("strace saw no %s", text);
 }
@@ -157,9 +168,10 @@ static void measure_by_strace(const FakeProc *proc, unsigned n, pid_t first_pid)
         lines = line = g_strsplit(text, "\n", -1);
         for (unsigned i = 0; i < n; i++) {
                 g_autofree char *stat = g_strdup_printf("\"%d/stat\"", (int) first_pid + (int) i);
-                double seen_usec = time_of(&line, stat);
+                double seen_usec = time_of(&line, "2/task/2/children", stat);
 
-                samples_add(&entered_usec, time_of(&line, " sync(") - seen_usec - (double) THRESHOLD_USEC);
+                samples_add(&entered_usec,
+                            time_of(&line, NULL, " sync(") - seen_usec - (double) THRESHOLD_USEC);
         }
         samples_report(&entered_usec, "us", "deadline/strace/entered");
 }

@@ -1020,14 +1020,15 @@ static uint64_t replay(const Trace *trace, uint64_t offset_usec, uint64_t *ret_n
                         at++;
                 shown = &g_array_index(trace->looks, TraceLook, at);
 
-                actions = engine_look(
-                                engine, now, &g_array_index(shown->workers, Worker, 0), shown->workers->len);
+                actions =
+                                engine_look(engine, now, (const Worker *) (const void *) shown->workers->data,
+                                            shown->workers->len);
                 if (actions & ENGINE_EPISODE_STARTED)
                         stuck_usec = MIN(stuck_usec, now_usec);
                 if (actions & ENGINE_LOOK_AGAIN)
-                        actions |=
-                                        engine_confirm(engine, now, &g_array_index(shown->workers, Worker, 0),
-                                                       shown->workers->len);
+                        actions |= engine_confirm(
+                                        engine, now, (const Worker *) (const void *) shown->workers->data,
+                                        shown->workers->len);
                 if (actions & ENGINE_START_SYNC)
                         (void) engine_sync_ended(engine, now, SYNC_OK, 0);
 

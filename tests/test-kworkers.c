@@ -1109,8 +1109,8 @@ static void test_real_descriptors(void) {
         for (int i = 0; i < 3; i++)
                 (void) look_at(reader, DEFAULT_GLOB);
         n_open = count_descriptors() - n_before;
-        g_assert_cmpuint(n_open, >, MIN(g_hash_table_size(kthreads), 256) / 2);
-        g_assert_cmpuint(n_open, <=, 256 + 3);
+        g_assert_cmpuint(n_open, >, MIN(g_hash_table_size(kthreads), 8192) / 2);
+        g_assert_cmpuint(n_open, <=, 8192 + 256 + 2);
 
         limit = take_descriptors_away();
         r = kworker_reader_look(reader, DEFAULT_GLOB, &look);
@@ -1130,7 +1130,7 @@ static void test_real_descriptors(void) {
                 (void) look_at(reader, DEFAULT_GLOB);
         n_open = count_descriptors() - n_before;
         g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
-        g_assert_cmpuint(n_open, <=, 40 / 4 + 3);
+        g_assert_cmpuint(n_open, <=, 40 / 2 + 3);
 
         reader = kworker_reader_free(reader);
         g_assert_cmpuint(count_descriptors(), ==, n_before);

@@ -34,15 +34,7 @@
 #include "stuck-worker.h"
 #include "sync-record.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ADDRESS_SANITIZER
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ADDRESS_SANITIZER
-#endif
-#endif
-
-#define LENGTH_SEC_DEFAULT 40
+#define LENGTH_SEC_DEFAULT 20
 
 /* A round's chaos, and its calm. */
 #define CHAOS_MIN_MSEC 8000
