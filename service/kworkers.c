@@ -684,6 +684,16 @@ static int look_at_thread(
 
         fd = take_kept_file(&reader->names, pid);
 
+        /* It ran at the last look. Its stat tells all that its name does, unless the thread is gone. */
+        if (stat_fd >= 0) {
+                r = look_at_stat(reader, pid, take_fd(&stat_fd), glob, ret);
+                if (r >= 0) {
+                        if (fd >= 0)
+                                keep_name(reader, pid, fd);
+                        return r;
+                }
+        }
+
         r = read_name(reader, pid, &fd, name);
         if (fd >= 0) {
                 /* In a list of all processes only the workers' are worth it. */
@@ -697,7 +707,7 @@ static int look_at_thread(
         if (!name_counts(name, glob))
                 return 0;
 
-        return look_at_stat(reader, pid, take_fd(&stat_fd), glob, ret);
+        return look_at_stat(reader, pid, -EBADF, glob, ret);
 }
 
 /* Looks at all threads that are listed, and at the workers of the last look that are not. Both are sorted,
