@@ -1198,7 +1198,7 @@ void bus_tell(Bus *bus, unsigned actions) {
         sd_bus *connection = bus_connection_get(bus->connection);
         const Engine *engine = manager_engine(bus->manager);
 
-        if (!connection)
+        if (!connection || actions == 0)
                 return;
 
         emit_changes(connection, engine, actions);
