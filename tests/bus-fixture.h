@@ -38,6 +38,10 @@
 /* All that one test waits for together; generous, for a machine that is busy with other things. */
 #define FIXTURE_TIMEOUT_SEC 100
 
+/* The most that the daemon may take, whatever is thrown at it: 6 MiB for itself, one message of the largest
+ * size that the bus lets pass (32 MiB), and what waits in queues. */
+#define MEMORY_PEAK_KIB (48 * 1024)
+
 typedef struct Process {
         pid_t pid; /* 0: none */
         int pidfd;

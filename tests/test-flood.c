@@ -22,9 +22,7 @@
 #define INTROSPECTABLE "org.freedesktop.DBus.Introspectable"
 #define PEER "org.freedesktop.DBus.Peer"
 
-/* The most that the daemon may take, whatever is thrown at it: 6 MiB for itself, one message of the largest
- * size that the bus lets pass (32 MiB), and what waits in queues. And what it may keep of that. */
-#define MEMORY_PEAK_KIB (48 * 1024)
+/* What the daemon may keep of MEMORY_PEAK_KIB after a flood. */
 #define MEMORY_AFTER_KIB (16 * 1024)
 
 /* Each message of it is less than the 32 MiB of the bus. AddressSanitizer copies the whole of it whenever

@@ -34,9 +34,6 @@
 /* From the moment that a worker counts as stuck to the sync. */
 #define LATE_USEC_MAX (250 * USEC_PER_MSEC)
 
-/* As in test-flood.c. */
-#define MEMORY_PEAK_KIB (48 * 1024)
-
 /* AddressSanitizer makes none of it slower, but there it is not the forks that count. */
 #ifdef HAS_ADDRESS_SANITIZER
 #define N_FORKS 200000

@@ -75,9 +75,6 @@
 /* For sync, for the disk, for the log. */
 #define N_CHILDREN 3
 
-/* As in test-flood.c: the most that the daemon may take. */
-#define MEMORY_PEAK_KIB (48 * 1024)
-
 /* What it may have more of its own memory than after its first round: the records of 64 episodes, and what
  * the C library keeps of a flood's messages, in arenas that are torn by then. */
 #define MEMORY_GROWTH_KIB 2048
