@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * wbctl: what its verbs share, and the parts of them that tests call. A verb tells the person on stderr what
- * went wrong, and returns the exit status of the program.
+ * wbctl: what its verbs share, and the parts of them that tests call. A verb reports on stderr what went
+ * wrong, and returns the exit status of the program.
  */
 
 #include <glib.h>
@@ -26,7 +26,8 @@ typedef struct Options {
         bool json;
         bool runtime;
         bool ask_password;
-        Terminal terminal; /* what stdout is */
+        const char *filesystem; /* of sync: a path; NULL: all */
+        Terminal terminal;      /* what stdout is */
 } Options;
 
 int verb_status(const Options *options, char **arguments);
@@ -48,11 +49,39 @@ void status_append(
                 GVariant *episodes,
                 uint64_t now_usec);
 
-/* The same for `wbctl list` and `wbctl episodes`. */
+/* The same for `wbctl list` and `wbctl episodes`. An episode fits into 80 columns. */
 void workers_append(GString *out, const Terminal *terminal, GVariant *workers);
 void episodes_append(GString *out, const Terminal *terminal, GVariant *episodes, uint64_t now_usec);
 
-/* What `wbctl monitor` says of a signal with these arguments (a tuple), on one line without its newline. */
+/* "no sync", "dry run" or "2 syncs", from an episode. */
+char *describe_syncs(GVariant *episode);
+
+/* Whether the sync of an entry of FilesystemResults ended well. */
+bool filesystem_is_ok(GVariant *filesystem);
+
+/* "/srv (xfs): pending 3.2s". age_usec: how old the entry is; it is added where the sync has not ended. */
+char *filesystem_format(const Terminal *terminal, GVariant *filesystem, uint64_t age_usec);
+
+/* What `wbctl sync` shows of FilesystemResults (aa{sv} or NULL), a line each for those that are not ok, of
+ * which the first few are shown. */
+void filesystems_append(
+                GString *out,
+                const Terminal *terminal,
+                const char *indent,
+                GVariant *filesystems,
+                uint64_t age_usec);
+
+/* What `wbctl sync` prints at the end. */
+void synced_append(GString *out, const Terminal *terminal, uint64_t duration_usec, GVariant *filesystems);
+void synced_append_json(GString *out, uint64_t duration_usec, GVariant *filesystems);
+void filesystem_synced_append(
+                GString *out,
+                const Terminal *terminal,
+                const char *path,
+                uint64_t duration_usec);
+
+/* What `wbctl monitor` prints for a signal with these arguments (a tuple), on one line without its newline.
+ */
 void event_append(GString *out, const Terminal *terminal, const char *member, GVariant *arguments);
 
 /* The same as a JSON object. */

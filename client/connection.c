@@ -62,7 +62,8 @@ int connection_complain(int error) {
         const char *address = getenv("DBUS_SYSTEM_BUS_ADDRESS");
 
         if (error == -ETIMEDOUT)
-                complain("The system bus at %s does not answer. wbwatchd works on without it: see its log.",
+                complain("The system bus at %s does not answer. wbwatchd keeps working without it; see its "
+                         "log.",
                          address ?: DEFAULT_ADDRESS);
         else
                 complain("No system bus at %s: %s.\n"
@@ -126,7 +127,7 @@ static int explain_no_answer(const Request *request, uint64_t waited_usec, char 
                         g_strdup_printf("wbwatchd does not answer: waited %s, and could not %s.\n%s", waited,
                                         request->purpose,
                                         request->action ? "It may still do it later: see `wbctl status`."
-                                                        : "Its log may tell why: `journalctl -u wbwatchd`.");
+                                                        : "Its log may show why: `journalctl -u wbwatchd`.");
         return EXIT_FAILURE;
 }
 
@@ -170,18 +171,15 @@ int error_explain(
                 *ret_words =
                                 g_strdup_printf("This wbwatchd cannot %s: is it older than wbctl? (%s)",
                                                 request->purpose, message);
-        else if (streq(name, "org.wbwatch1.Error.DryRun"))
-                *ret_words = g_strdup("No sync was made: wbwatchd makes a dry run, which `wbctl set "
-                                      "DryRun=no` ends.");
         else if (streq(name, "org.wbwatch1.Error.Busy"))
-                *ret_words = g_strdup("Another change of the settings is still being stored: try again.");
+                *ret_words = g_strdup_printf("Cannot %s: %s. Try again.", request->purpose, message);
         else
                 *ret_words = g_strdup_printf("Cannot %s: %s", request->purpose, message);
         return EXIT_FAILURE;
 }
 
 /* sd-bus reports a call that it gave up, and one whose connection ended, with the same error as a daemon's
- * end. Only the time and the connection tell them apart. */
+ * end. Only the time and the state of the connection distinguish them. */
 static int request_complain(
                 sd_bus *bus,
                 const Request *request,
@@ -290,8 +288,8 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 /* Waits until there is a reply, which may be an error, or an interruption. The loop is not ended by
- * sd_event_exit(): that would close the bus, whose state tells a lost connection from a daemon's end.
- * Negative errno. */
+ * sd_event_exit(): that would close the bus, whose state distinguishes a lost connection from a daemon that
+ * ended. Negative errno. */
 static int wait_for_reply(sd_bus *bus, sd_bus_message *message, uint64_t timeout_usec, Wait *wait) {
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         _cleanup_(sd_event_source_unrefp) sd_event_source *interrupt = NULL, *terminate = NULL, *timer = NULL;

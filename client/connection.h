@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* The way to wbwatchd over the system bus: calls that do not wait for ever, and errors in words. */
+/* The connection to wbwatchd over the system bus: calls with a timeout, and errors in words. */
 
 #include <glib.h>
 #include <systemd/sd-bus.h>
@@ -15,7 +15,7 @@
 /* How long a healthy bus and daemon may take to answer a question. */
 #define ANSWER_TIMEOUT_USEC (5 * USEC_PER_SEC)
 
-/* What is asked of the daemon, for the words of an error. */
+/* A call to the daemon, and what its error messages need. */
 typedef struct Request {
         const char *member;
         const char *purpose; /* "pause wbwatchd" */
@@ -26,7 +26,7 @@ typedef struct Request {
 /* Connects to $DBUS_SYSTEM_BUS_ADDRESS or the system bus, and waits until it answers. Negative errno. */
 int connection_open(sd_bus **ret);
 
-/* Says on stderr why there is no bus, and returns EXIT_NO_BUS. */
+/* Reports on stderr why there is no bus, and returns EXIT_NO_BUS. */
 int connection_complain(int error);
 
 /* Both in one, for verbs: 0 or an exit status. */
@@ -35,11 +35,10 @@ int connection_open_or_complain(sd_bus **ret);
 /* A call of the interface org.wbwatch1, to be filled with arguments. */
 int request_new(sd_bus *bus, const Request *request, sd_bus_message **ret);
 
-/* Says on stderr that the request could not even be made (a negative errno), and returns EXIT_FAILURE. */
+/* Reports on stderr that the request could not even be made (a negative errno), and returns EXIT_FAILURE. */
 int request_failed(const Request *request, int error);
 
-/* Asks something that takes no arguments. Returns 0, or an exit status after having said on stderr what is
- * wrong. */
+/* Makes a call that takes no arguments. Returns 0, or an exit status after an error message on stderr. */
 int request_read(sd_bus *bus, const Request *request, GVariant **ret);
 
 /* The same for all properties of the interface, as a{sv}. */
@@ -49,9 +48,8 @@ int request_properties(sd_bus *bus, GVariant **ret);
 typedef void (*request_tick_t)(uint64_t elapsed_usec, void *userdata);
 
 /* Sends a call that changes something, and waits for its answer: up to timeout_usec, or for ever
- * (USEC_INFINITY). Lets polkit ask for a password if ask_password. Returns 0; or EXIT_INTERRUPTED after a
- * SIGINT or SIGTERM, about which nothing was said; or another exit status after having said on stderr what is
- * wrong. */
+ * (USEC_INFINITY). Lets polkit request a password if ask_password. Returns 0; or EXIT_INTERRUPTED after a
+ * SIGINT or SIGTERM, without a message; or another exit status after an error message on stderr. */
 int request_change(
                 sd_bus *bus,
                 const Request *request,

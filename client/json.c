@@ -43,6 +43,14 @@ static void append_double(GString *out, double number) {
                 g_string_append(out, "null");
 }
 
+/* On the bus the largest number stands for "never" or "no limit". Most readers of JSON would round it. */
+static void append_uint64(GString *out, guint64 number) {
+        if (number == G_MAXUINT64)
+                g_string_append(out, "null");
+        else
+                g_string_append_printf(out, "%" G_GUINT64_FORMAT, number);
+}
+
 static void append_members(GString *out, GVariant *object) {
         GVariantIter iter;
         GVariant *entry;
@@ -101,7 +109,7 @@ void json_append(GString *out, GVariant *value) {
                 g_string_append_printf(out, "%" G_GINT64_FORMAT, g_variant_get_int64(value));
                 break;
         case G_VARIANT_CLASS_UINT64:
-                g_string_append_printf(out, "%" G_GUINT64_FORMAT, g_variant_get_uint64(value));
+                append_uint64(out, g_variant_get_uint64(value));
                 break;
         case G_VARIANT_CLASS_HANDLE:
                 g_string_append_printf(out, "%" G_GINT32_FORMAT, g_variant_get_handle(value));

@@ -2,7 +2,7 @@
 #pragma once
 
 /* Values from the bus as JSON, on one line. Integers are exact over the whole of 64 bits, signed and
- * unsigned. */
+ * unsigned, except for the largest unsigned one, which the bus uses for "never": it becomes null. */
 
 #include <glib.h>
 
@@ -11,5 +11,5 @@
 void json_append_string(GString *out, const char *text);
 
 /* A dictionary with string keys becomes an object, any other array or tuple an array, "nothing" and numbers
- * that JSON lacks (infinity) null. */
+ * that JSON lacks (infinity) become null. */
 void json_append(GString *out, GVariant *value);

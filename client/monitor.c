@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The verb monitor: says what happens, line by line, until it is interrupted. It lives through the end of the
- * daemon and of the bus. */
+/* The verb monitor: prints a line for each event, until it is interrupted. It survives the end of the daemon
+ * and of the bus. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 
 #define PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
 
-/* What wbctl itself has to say, beside the daemon's signals. */
+/* Events of wbctl itself, beside the daemon's signals. */
 #define DAEMON_IS_HERE "DaemonIsHere"
 #define DAEMON_IS_GONE "DaemonIsGone"
 #define DAEMON_IS_SILENT "DaemonIsSilent"
@@ -34,6 +34,20 @@ static bool is_time(const char *name) {
         return g_strv_contains(names, name);
 }
 
+/* "[/srv (xfs): timeout 10s, / (ext4): ok 350ms]" */
+static char *filesystems_format(const Terminal *terminal, GVariant *filesystems) {
+        GString *out = g_string_new("[");
+
+        for (size_t i = 0; i < g_variant_n_children(filesystems); i++) {
+                g_autoptr(GVariant) filesystem = g_variant_get_child_value(filesystems, i);
+                g_autofree char *text = filesystem_format(terminal, filesystem, 0);
+
+                g_string_append_printf(out, "%s%s", i > 0 ? ", " : "", text);
+        }
+        g_string_append_c(out, ']');
+        return g_string_free(out, FALSE);
+}
+
 static char *value_format(const Terminal *terminal, const char *name, GVariant *value) {
         if (g_variant_is_of_type(value, G_VARIANT_TYPE_STRING))
                 return text_escape(terminal, g_variant_get_string(value, NULL));
@@ -49,6 +63,8 @@ static char *value_format(const Terminal *terminal, const char *name, GVariant *
                 return time_format_exact(usec);
         }
 
+        if (streq(name, "FilesystemResults") && g_variant_is_of_type(value, G_VARIANT_TYPE("aa{sv}")))
+                return filesystems_format(terminal, value);
         /* SettingOrigins would hide the rest. */
         if (g_variant_is_container(value))
                 return g_strdup("...");
@@ -59,7 +75,8 @@ static char *value_format(const Terminal *terminal, const char *name, GVariant *
         return text_escape(terminal, json->str);
 }
 
-static void members_append(GString *out, const Terminal *terminal, GVariant *dictionary) {
+/* All members but the one that was shown already, if any. */
+static void members_append(GString *out, const Terminal *terminal, GVariant *dictionary, const char *shown) {
         GVariantIter iter;
         const char *name;
         GVariant *value;
@@ -69,7 +86,24 @@ static void members_append(GString *out, const Terminal *terminal, GVariant *dic
                 g_autofree char *escaped_name = text_escape(terminal, name);
                 g_autofree char *text = value_format(terminal, name, value);
 
-                g_string_append_printf(out, " %s=%s", escaped_name, text);
+                if (!shown || !streq(name, shown))
+                        g_string_append_printf(out, " %s=%s", escaped_name, text);
+        }
+}
+
+static void changed_append(GString *out, const Terminal *terminal, GVariant *changed) {
+        const char *fault = lookup_string(changed, "Fault");
+        g_autofree char *escaped = text_escape(terminal, fault ?: "");
+
+        if (!fault) {
+                g_string_append(out, "changed ");
+                members_append(out, terminal, changed, NULL);
+                return;
+        }
+        g_string_append_printf(out, "fault    %s", *fault ? escaped : "over: scans see all kernel workers");
+        if (g_variant_n_children(changed) > 1) {
+                g_string_append(out, "; changed");
+                members_append(out, terminal, changed, "Fault");
         }
 }
 
@@ -78,63 +112,83 @@ static char *describe_cause(const Terminal *terminal, GVariant *details) {
         const char *rule = lookup_string(details, "Rule");
         g_autofree char *escaped = text_escape(terminal, rule ?: "");
 
-        if (lookup_true(details, "Forced") || !*escaped)
-                return g_strdup("asked for");
+        if (lookup_true(details, "Requested") || !*escaped)
+                return g_strdup("requested");
         return g_strdup_printf("rule %s", escaped);
 }
 
+/* "12 workers" */
+static char *describe_count(GVariant *details) {
+        uint64_t n = lookup_number_or_zero(details, "WorkerCount");
+
+        return g_strdup_printf("%" PRIu64 " worker%s", n, n == 1 ? "" : "s");
+}
+
 static void episode_started_append(GString *out, const Terminal *terminal, uint64_t id, GVariant *details) {
-        g_autofree char *span = span_format(lookup_number_or_zero(details, "OldestWorkerUSec"));
+        g_autofree char *span = span_format(lookup_number_or_zero(details, "LongestRunUSec"));
         g_autofree char *name = text_escape(terminal, lookup_string(details, "Name") ?: "?");
-        g_autofree char *cause = describe_cause(terminal, details);
+        g_autofree char *work = text_escape(terminal, lookup_string(details, "Work") ?: "?");
+        g_autofree char *cause = describe_cause(terminal, details), *count = describe_count(details);
 
         g_string_append_printf(
-                        out,
-                        "stuck    episode %" PRIu64 ", workers: %" PRIu64
-                        ", the longest running for %s: %s (%s%s)",
-                        id, lookup_number_or_zero(details, "WorkerCount"), span, name, cause,
-                        lookup_true(details, "DryRun") ? ", dry run" : "");
+                        out, "stuck    episode %" PRIu64 ": %s in %s, longest run %s: %s (%s%s)", id, count,
+                        work, span, name, cause, lookup_true(details, "DryRun") ? ", dry run" : "");
 }
 
 static void episode_ended_append(GString *out, const Terminal *terminal, uint64_t id, GVariant *details) {
         g_autofree char *outcome = text_escape(terminal, lookup_string(details, "Outcome") ?: "?");
+        g_autofree char *count = describe_count(details), *syncs = describe_syncs(details);
         g_autofree char *span = span_format(
                         usec_subtract(lookup_number_or_zero(details, "EndUSec"),
                                       lookup_number_or_zero(details, "StartUSec")));
 
         g_string_append_printf(
-                        out,
-                        "free     episode %" PRIu64 ": %s after %s, workers: up to %" PRIu64
-                        ", syncs: %" PRIu64,
-                        id, outcome, span, lookup_number_or_zero(details, "WorkerCount"),
-                        lookup_number_or_zero(details, "SyncCount"));
+                        out, "over     episode %" PRIu64 ": %s after %s, up to %s, %s", id, outcome, span,
+                        count, syncs);
 }
 
 static void sync_started_append(GString *out, const Terminal *terminal, uint64_t id, GVariant *details) {
-        g_autofree char *cause = describe_cause(terminal, details);
+        g_autofree char *cause = describe_cause(terminal, details), *count = describe_count(details);
 
         g_string_append_printf(
-                        out, "sync     %" PRIu64 " %s (%s, workers: %" PRIu64 ")", id,
-                        lookup_true(details, "DryRun") ? "would have begun, were this no dry run" : "began",
-                        cause, lookup_number_or_zero(details, "WorkerCount"));
+                        out, "sync     %" PRIu64 " %s (%s, %s)", id,
+                        lookup_true(details, "DryRun") ? "not started: dry run" : "started", cause, count);
+}
+
+static void unanswered_append(GString *out, const Terminal *terminal, GVariant *details) {
+        g_autoptr(GVariant) filesystems = lookup_list(details, "Filesystems");
+        size_t n = filesystems ? g_variant_n_children(filesystems) : 0;
+
+        for (size_t i = 0; i < n; i++) {
+                g_autoptr(GVariant) filesystem = g_variant_get_child_value(filesystems, i);
+                g_autofree char *text = filesystem_format(terminal, filesystem, 0);
+
+                if (!filesystem_is_ok(filesystem))
+                        g_string_append_printf(out, "; %s", text);
+        }
 }
 
 static void sync_finished_append(GString *out, const Terminal *terminal, uint64_t id, GVariant *details) {
         g_autofree char *result = text_escape(terminal, lookup_string(details, "Result") ?: "?");
         g_autofree char *span = span_format(lookup_number_or_zero(details, "DurationUSec"));
 
-        if (lookup_true(details, "DryRun"))
-                g_string_append_printf(out, "sync     %" PRIu64 " was not made (dry run)", id);
-        else
-                g_string_append_printf(out, "sync     %" PRIu64 " ended after %s: %s", id, span, result);
+        if (lookup_true(details, "DryRun")) {
+                g_string_append_printf(out, "sync     %" PRIu64 " not made: dry run", id);
+                return;
+        }
+        g_string_append_printf(out, "sync     %" PRIu64 " ended after %s: %s", id, span, result);
+        unanswered_append(out, terminal, details);
 }
 
 static void here_append(GString *out, const Terminal *terminal, GVariant *properties) {
         g_autofree char *version = text_escape(terminal, lookup_string(properties, "Version") ?: "?");
         g_autofree char *state = text_escape(terminal, lookup_string(properties, "State") ?: "?");
         g_autofree char *why = text_escape(terminal, lookup_string(properties, "StatusText") ?: "?");
+        g_autofree char *fault = text_escape(terminal, lookup_string(properties, "Fault") ?: "");
 
-        g_string_append_printf(out, "here     wbwatchd %s, state %s: %s", version, state, why);
+        g_string_append_printf(
+                        out, "here     wbwatchd %s, state %s: %s%s%s", version, state, why,
+                        *fault ? "; fault: " : "", fault);
 }
 
 /* The last of the arguments, if it is an a{sv}. */
@@ -169,7 +223,7 @@ static const struct {
         const char *words;
 } plain_events[] = {
         { DAEMON_IS_GONE, "gone     wbwatchd is not running; waiting for it" },
-        { DAEMON_IS_SILENT, "silent   wbwatchd does not answer; asking again" },
+        { DAEMON_IS_SILENT, "silent   wbwatchd does not answer; trying again" },
         { BUS_IS_GONE, "gone     the system bus went away; waiting for it" },
         { BUS_IS_HERE, "here     the system bus is back" },
 };
@@ -183,8 +237,7 @@ void event_append(GString *out, const Terminal *terminal, const char *member, GV
             g_variant_is_of_type(arguments, G_VARIANT_TYPE("(sa{sv}as)"))) {
                 g_autoptr(GVariant) changed = g_variant_get_child_value(arguments, 1);
 
-                g_string_append(out, "changed ");
-                members_append(out, terminal, changed);
+                changed_append(out, terminal, changed);
                 return;
         }
         if (streq(member, DAEMON_IS_HERE) && details) {
@@ -259,7 +312,7 @@ typedef struct Monitor {
         sd_bus_slot *question;
         uint64_t asked_usec;
         char *owner;      /* the daemon's unique name, once it has answered */
-        const char *said; /* the last event that needs to be said only once */
+        const char *said; /* the last event that is printed only once in a row */
 } Monitor;
 
 static void monitor_say(Monitor *monitor, const char *member, GVariant *arguments) {
@@ -280,7 +333,7 @@ static void monitor_say(Monitor *monitor, const char *member, GVariant *argument
                 (void) sd_event_exit(monitor->event, EXIT_FAILURE);
 }
 
-/* Says how it stands, unless that was the last that was said of it. */
+/* Prints an event, unless it was the last one of its kind. */
 static void monitor_say_once(Monitor *monitor, const char *member) {
         g_autoptr(GVariant) nothing = g_variant_ref_sink(g_variant_new_tuple(NULL, 0));
 
@@ -337,8 +390,7 @@ static int on_properties(sd_bus_message *reply, void *userdata, sd_bus_error *re
         return 0;
 }
 
-/* Asks for all properties; the answer also tells who the daemon is. A question that is still open is dropped.
- */
+/* Requests all properties; the sender of the reply is the daemon. A request that is still open is dropped. */
 static int monitor_ask(Monitor *monitor, bool start_daemon) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
         int r;
@@ -368,7 +420,8 @@ static int on_signal(sd_bus_message *message, void *userdata, sd_bus_error *erro
         g_autoptr(GVariant) arguments = NULL;
         int r;
 
-        /* Anybody may send us a signal of that name. And what came before the first answer is in it. */
+        /* Any client can send a signal of that name. What came before the first reply is part of that reply.
+         */
         if (!monitor->owner || g_strcmp0(sd_bus_message_get_sender(message), monitor->owner) != 0)
                 return 0;
 

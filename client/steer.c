@@ -12,28 +12,28 @@
 /* Long enough to type a password. */
 #define CHANGE_TIMEOUT_USEC (6 * USEC_PER_MINUTE)
 
-/* When to tell a person why nothing happens. */
+/* How long a person waits without wondering why nothing happens. */
 #define PATIENCE_USEC (5 * USEC_PER_SEC)
 
-static void tell_waiting(uint64_t elapsed_usec, void *userdata) {
-        bool *told = userdata;
+static void report_waiting(uint64_t elapsed_usec, void *userdata) {
+        bool *reported = userdata;
 
-        if (*told || elapsed_usec < PATIENCE_USEC || elapsed_usec == USEC_INFINITY)
+        if (*reported || elapsed_usec < PATIENCE_USEC || elapsed_usec == USEC_INFINITY)
                 return;
         complain("Still waiting for wbwatchd's answer.");
-        *told = true;
+        *reported = true;
 }
 
 /* Sends a call that is answered soon. */
 static int change(const Options *options, sd_bus *bus, const Request *request, sd_bus_message *message) {
-        bool told = false;
+        bool reported = false;
         int r;
 
         r = request_change(
                         bus, request, message, options->ask_password, CHANGE_TIMEOUT_USEC,
-                        options->ask_password && agent_is_of_use() ? NULL : tell_waiting, &told, NULL);
+                        options->ask_password && agent_is_of_use() ? NULL : report_waiting, &reported, NULL);
         if (r == EXIT_INTERRUPTED)
-                complain("Interrupted. wbwatchd may have done it, or may still do it: see `wbctl status`.");
+                complain("Interrupted. The change may still take effect: see `wbctl status`.");
         return r;
 }
 
@@ -50,7 +50,7 @@ static char *setting_names(void) {
 static int setting_from_name(const char *name, SettingId *ret_id, bool *ret_is_property, char **ret_error) {
         g_autofree char *names = NULL;
 
-        /* Some are named alike in both worlds; then they are no durations, and it makes no difference. */
+        /* A name that is both a key and a property is no duration, so that the unit does not matter. */
         if (setting_from_key(name, ret_id) >= 0) {
                 *ret_is_property = false;
                 return 0;
@@ -94,7 +94,7 @@ int assignment_parse(const char *text, Settings *settings, SettingId *ret_id, ch
         if (r < 0)
                 return r;
 
-        /* Only the unit of a bare number differs. What does not parse gets its words below. */
+        /* Only the unit of a bare number differs. The error of what does not parse comes from below. */
         if (is_property && setting_table[id].type == SETTING_TYPE_USEC &&
             parse_duration(value, 1, &usec) >= 0)
                 r = settings_set_number(settings, id, usec, "command line", &error);
@@ -111,10 +111,14 @@ int assignment_parse(const char *text, Settings *settings, SettingId *ret_id, ch
 
 static int append_setting(sd_bus_message *message, const Settings *settings, SettingId id) {
         const char *property = setting_table[id].property;
+        char text[SETTINGS_GLOB_MAX + 1];
 
         switch (setting_table[id].type) {
         case SETTING_TYPE_GLOB:
-                return sd_bus_message_append(message, "{sv}", property, "s", settings->glob);
+        case SETTING_TYPE_METHOD:
+                return sd_bus_message_append(
+                                message, "{sv}", property, "s",
+                                settings_format(settings, id, text, sizeof(text)));
         case SETTING_TYPE_USEC:
                 return sd_bus_message_append(
                                 message, "{sv}", property, "t", settings_get_number(settings, id));
@@ -147,7 +151,7 @@ static int append_settings(sd_bus_message *message, bool runtime, const Settings
         return sd_bus_message_close_container(message);
 }
 
-/* Checks all assignments before anything is asked for. Returns 0 or an exit status. */
+/* Checks all assignments before the bus is used. Returns 0 or an exit status. */
 static int assignments_parse(char **assignments, Settings *settings, unsigned *ret_ids) {
         unsigned ids = 0;
 
@@ -173,7 +177,7 @@ static int assignments_parse(char **assignments, Settings *settings, unsigned *r
         return 0;
 }
 
-static void tell_set(const Terminal *terminal, const Settings *settings, unsigned ids, bool runtime) {
+static void print_set(const Terminal *terminal, const Settings *settings, unsigned ids, bool runtime) {
         for (SettingId id = 0; id < _SETTING_MAX; id++)
                 if (ids & 1u << id) {
                         char buffer[SETTINGS_GLOB_MAX + 1];
@@ -184,6 +188,8 @@ static void tell_set(const Terminal *terminal, const Settings *settings, unsigne
                 }
         if (runtime)
                 printf("This lasts until wbwatchd is started or reloaded.\n");
+        if (ids & 1u << SETTING_GLOB && !glob_can_match_kworker(settings->glob))
+                complain("This Glob matches no kernel worker: no stall can be detected.");
 }
 
 int verb_set(const Options *options, char **arguments) {
@@ -212,7 +218,7 @@ int verb_set(const Options *options, char **arguments) {
 
         r = change(options, bus, &request, message);
         if (r == 0 && !options->json)
-                tell_set(&options->terminal, &settings, ids, options->runtime);
+                print_set(&options->terminal, &settings, ids, options->runtime);
         return r;
 }
 
@@ -231,23 +237,24 @@ static int pause_parse(const char *text, uint64_t *ret_usec) {
         r = parse_duration(text, USEC_PER_SEC, ret_usec);
         if (r < 0)
                 complain("\"%s\" is %s.", text,
-                         r == -ERANGE ? "too long" : "no duration: write it as 90s, 10min or \"1h 30min\"");
+                         r == -ERANGE ? "too long"
+                                      : "not a duration: write it as 90s, 10min or \"1h 30min\"");
         else if (*ret_usec == 0) {
-                complain("A pause of 0 is none: `wbctl resume` ends one.");
+                complain("A pause must be longer than 0; `wbctl resume` ends one.");
                 r = -EINVAL;
         }
         return r < 0 ? EXIT_FAILURE : 0;
 }
 
-static void tell_paused(uint64_t usec) {
+static void print_paused(uint64_t usec) {
         if (usec == USEC_INFINITY)
-                printf("Paused until `wbctl resume`: wbwatchd watches and reports, and makes no sync by "
-                       "itself.\n");
+                printf("Paused until `wbctl resume`: wbwatchd detects and reports stalls, but makes no "
+                       "automatic sync.\n");
         else {
                 uint64_t now_usec = usec_now(CLOCK_REALTIME);
                 g_autofree char *until = time_format(usec_add(now_usec, usec), now_usec);
 
-                printf("Paused until %s: wbwatchd watches and reports, and makes no sync by itself.\n",
+                printf("Paused until %s: wbwatchd detects and reports stalls, but makes no automatic sync.\n",
                        until);
         }
 }
@@ -273,7 +280,7 @@ int verb_pause(const Options *options, char **arguments) {
 
         r = change(options, bus, &pause_for, message);
         if (r == 0 && !options->json)
-                tell_paused(usec);
+                print_paused(usec);
         return r;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The verb sync: asks for a sync, waits for as long as it takes, and shows meanwhile how it goes. */
+/* The verb sync: requests a sync, waits for as long as it takes, and shows its progress meanwhile. */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -9,6 +9,8 @@
 #include "agent.h"
 #include "client.h"
 #include "connection.h"
+#include "json.h"
+#include "values.h"
 
 static bool meminfo_find(const char *text, const char *name, uint64_t *ret_kib) {
         size_t length = strlen(name);
@@ -52,10 +54,20 @@ static int meminfo_read(uint64_t *ret_bytes) {
 }
 
 typedef struct Progress {
+        Terminal terminal;
         bool begun;
         bool known; /* whether start_bytes is */
         uint64_t start_bytes;
+        GVariant *filesystems; /* the last FilesystemResults seen, or NULL */
+        char *sender;          /* who sent it */
+        uint64_t seen_usec;    /* and when */
+        size_t n_lines;        /* on the terminal now */
 } Progress;
+
+static void progress_clear(Progress *progress) {
+        g_clear_pointer(&progress->filesystems, g_variant_unref);
+        g_clear_pointer(&progress->sender, g_free);
+}
 
 static int on_sync_started(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         Progress *progress = userdata;
@@ -64,41 +76,213 @@ static int on_sync_started(sd_bus_message *message, void *userdata, sd_bus_error
         return 0;
 }
 
-static void print_progress(const Progress *progress, uint64_t elapsed_usec) {
+static int on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        Progress *progress = userdata;
+        g_autoptr(GVariant) arguments = NULL, changed = NULL, filesystems = NULL;
+
+        if (arguments_from_message(message, &arguments) < 0 ||
+            !g_variant_is_of_type(arguments, G_VARIANT_TYPE("(sa{sv}as)")))
+                return 0;
+        changed = g_variant_get_child_value(arguments, 1);
+        filesystems = lookup_list(changed, "FilesystemResults");
+        if (!filesystems)
+                return 0;
+
+        progress_clear(progress);
+        progress->filesystems = g_steal_pointer(&filesystems);
+        progress->sender = g_strdup(sd_bus_message_get_sender(message));
+        progress->seen_usec = usec_now(CLOCK_MONOTONIC);
+        return 0;
+}
+
+static void progress_append(GString *out, const Progress *progress, uint64_t elapsed_usec) {
         g_autofree char *elapsed = span_format(elapsed_usec / USEC_PER_SEC * USEC_PER_SEC);
         uint64_t bytes;
 
-        printf("Syncing for %s", elapsed);
+        g_string_append_printf(out, "Syncing for %s", elapsed);
         if (progress->known && meminfo_read(&bytes) >= 0) {
                 g_autofree char *left = bytes_format(bytes), *start = bytes_format(progress->start_bytes);
 
-                printf(": %s left to write, %s at first", left, start);
+                g_string_append_printf(out, ": %s left to write, %s at first", left, start);
         }
+        g_string_append_c(out, '\n');
+        filesystems_append(
+                        out, &progress->terminal, "  ", progress->filesystems,
+                        usec_subtract(usec_now(CLOCK_MONOTONIC), progress->seen_usec));
 }
 
-/* Writes the line anew: how long it has taken, and what is left to be written. */
+/* Back to the beginning of the lines that were written before. */
+static void progress_erase(Progress *progress) {
+        if (progress->n_lines > 1)
+                printf("\033[%zuA", progress->n_lines - 1);
+        printf("\r\033[J");
+        progress->n_lines = 0;
+}
+
+/* Lines that would wrap are cut: they could not be erased. The cursor stays behind the last one. */
+static void progress_print(Progress *progress, const char *text) {
+        g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+        for (char **line = lines; *line; line++)
+                if (**line) {
+                        g_autofree char *cut = text_cut(*line, progress->terminal.columns - 1);
+
+                        printf("%s%s", progress->n_lines > 0 ? "\n" : "", cut);
+                        progress->n_lines++;
+                }
+}
+
+/* Rewrites the lines: how long it has taken, what is left to write, and which filesystems have not answered.
+ */
 static void show_progress(uint64_t elapsed_usec, void *userdata) {
-        const Progress *progress = userdata;
+        Progress *progress = userdata;
+        g_autoptr(GString) text = g_string_new(NULL);
 
         if (!progress->begun)
                 return;
 
-        printf("\r\033[K");
-        if (elapsed_usec != USEC_INFINITY)
-                print_progress(progress, elapsed_usec);
+        progress_erase(progress);
+        if (elapsed_usec != USEC_INFINITY) {
+                progress_append(text, progress, elapsed_usec);
+                progress_print(progress, text->str);
+        }
         (void) fflush(stdout);
 }
 
-static void tell_synced(const Options *options, uint64_t duration_usec) {
+void synced_append(GString *out, const Terminal *terminal, uint64_t duration_usec, GVariant *filesystems) {
         g_autofree char *span = span_format(duration_usec);
+        g_autoptr(GString) lines = g_string_new(NULL);
 
-        if (options->json)
-                printf("{\"DurationUSec\":%" PRIu64 "}\n", duration_usec);
-        else
-                printf("Synced in %s.\n", span);
+        filesystems_append(lines, terminal, "  ", filesystems, 0);
+        g_string_append_printf(
+                        out, "Synced in %s%s\n%s", span,
+                        lines->len > 0 ? "; not all filesystems answered:" : ".", lines->str);
 }
 
-int verb_sync(const Options *options, char **arguments) {
+void synced_append_json(GString *out, uint64_t duration_usec, GVariant *filesystems) {
+        g_string_append_printf(out, "{\"DurationUSec\":%" PRIu64 ",\"FilesystemResults\":", duration_usec);
+        if (filesystems)
+                json_append(out, filesystems);
+        else
+                g_string_append(out, "[]");
+        g_string_append(out, "}\n");
+}
+
+static void print_synced(const Options *options, uint64_t duration_usec, GVariant *filesystems) {
+        g_autoptr(GString) out = g_string_new(NULL);
+
+        if (options->json)
+                synced_append_json(out, duration_usec, filesystems);
+        else
+                synced_append(out, &options->terminal, duration_usec, filesystems);
+        (void) fwrite(out->str, 1, out->len, stdout);
+}
+
+static int progress_follow(sd_bus *bus, Progress *progress) {
+        int r;
+
+        r = sd_bus_match_signal(
+                        bus, NULL, WBWATCH_NAME, WBWATCH_PATH, WBWATCH_INTERFACE, "SyncStarted",
+                        on_sync_started, progress);
+        if (r < 0)
+                return r;
+        return sd_bus_add_match(
+                        bus, NULL,
+                        "type='signal',sender='" WBWATCH_NAME "',path='" WBWATCH_PATH
+                        "',interface='org.freedesktop.DBus.Properties',"
+                        "member='PropertiesChanged',arg0='" WBWATCH_INTERFACE "'",
+                        on_properties_changed, progress);
+}
+
+static bool has_pending(GVariant *filesystems) {
+        for (size_t i = 0; i < g_variant_n_children(filesystems); i++) {
+                g_autoptr(GVariant) filesystem = g_variant_get_child_value(filesystems, i);
+
+                if (g_strcmp0(lookup_string(filesystem, "Result"), "pending") == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* The results as they are once the sync has ended: the last change may be announced after the reply. */
+static GVariant *final_results(sd_bus *bus, const Progress *progress, const char *daemon) {
+        g_autoptr(GVariant) properties = NULL, filesystems = NULL;
+
+        /* Any client can send a signal of that name. */
+        if (!progress->filesystems || g_strcmp0(progress->sender, daemon) != 0)
+                return NULL;
+        if (has_pending(progress->filesystems) && request_properties(bus, &properties) == 0)
+                filesystems = lookup_list(properties, "FilesystemResults");
+        return filesystems ? g_steal_pointer(&filesystems) : g_variant_ref(progress->filesystems);
+}
+
+void filesystem_synced_append(
+                GString *out,
+                const Terminal *terminal,
+                const char *path,
+                uint64_t duration_usec) {
+        g_autofree char *span = span_format(duration_usec), *escaped = text_escape(terminal, path);
+
+        g_string_append_printf(out, "Synced the filesystem of %s in %s.\n", escaped, span);
+}
+
+/* The bus takes no other: a path that starts at the root, in UTF-8. Nothing is opened for it. */
+static char *path_make_absolute(const char *path) {
+        g_autofree char *folder = NULL;
+
+        if (!*path || !g_utf8_validate(path, -1, NULL))
+                return NULL;
+        if (g_path_is_absolute(path))
+                return g_strdup(path);
+        folder = g_get_current_dir();
+        return g_utf8_validate(folder, -1, NULL) ? g_build_filename(folder, path, NULL) : NULL;
+}
+
+static int sync_filesystem(const Options *options) {
+        static const Request request = {
+                .member = "SyncFilesystem",
+                .purpose = "sync the filesystem",
+                .action = "org.wbwatch1.force-sync",
+        };
+        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL, *reply = NULL;
+        g_autofree char *path = path_make_absolute(options->filesystem);
+        g_autoptr(GString) out = g_string_new(NULL);
+        uint64_t duration_usec;
+        int r;
+
+        if (!path) {
+                complain("Cannot sync the filesystem: its path is empty, or not valid UTF-8.");
+                return EXIT_FAILURE;
+        }
+
+        r = connection_open_or_complain(&bus);
+        if (r != 0)
+                return r;
+        r = request_new(bus, &request, &message);
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", path);
+        if (r < 0)
+                return request_failed(&request, r);
+
+        r = request_change(bus, &request, message, options->ask_password, USEC_INFINITY, NULL, NULL, &reply);
+        if (r == EXIT_INTERRUPTED)
+                complain("No longer waiting. A sync that has begun continues without wbctl.");
+        if (r != 0)
+                return r;
+
+        r = sd_bus_message_read(reply, "t", &duration_usec);
+        if (r < 0)
+                return request_failed(&request, r);
+        if (options->json)
+                g_string_append_printf(out, "{\"DurationUSec\":%" PRIu64 "}\n", duration_usec);
+        else
+                filesystem_synced_append(out, &options->terminal, path, duration_usec);
+        (void) fwrite(out->str, 1, out->len, stdout);
+        return EXIT_SUCCESS;
+}
+
+static int sync_all(const Options *options) {
         static const Request request = {
                 .member = "ForceSync",
                 .purpose = "sync",
@@ -107,7 +291,12 @@ int verb_sync(const Options *options, char **arguments) {
         _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL, *reply = NULL;
         bool shows = options->terminal.erases && !options->json;
-        Progress progress = {};
+        _cleanup_(progress_clear) Progress progress = {
+                .terminal = options->terminal,
+                /* While a password may be requested, the line belongs to the prompt. */
+                .begun = !(options->ask_password && agent_is_of_use()),
+        };
+        g_autoptr(GVariant) filesystems = NULL;
         uint64_t duration_usec;
         int r;
 
@@ -115,23 +304,17 @@ int verb_sync(const Options *options, char **arguments) {
         if (r != 0)
                 return r;
         r = request_new(bus, &request, &message);
+        if (r >= 0)
+                r = progress_follow(bus, &progress);
         if (r < 0)
                 return request_failed(&request, r);
 
-        if (shows) {
-                progress.known = meminfo_read(&progress.start_bytes) >= 0;
-                /* While a password may be asked for, the line belongs to the prompt. */
-                progress.begun = !(options->ask_password && agent_is_of_use());
-                (void) sd_bus_match_signal(
-                                bus, NULL, WBWATCH_NAME, WBWATCH_PATH, WBWATCH_INTERFACE, "SyncStarted",
-                                on_sync_started, &progress);
-        }
-
+        progress.known = meminfo_read(&progress.start_bytes) >= 0;
         r =
                         request_change(bus, &request, message, options->ask_password, USEC_INFINITY,
                                        shows ? show_progress : NULL, &progress, &reply);
         if (r == EXIT_INTERRUPTED)
-                complain("Not waiting any longer. A sync that has begun goes on without wbctl: see `wbctl "
+                complain("No longer waiting. A sync that has begun continues without wbctl: see `wbctl "
                          "status`.");
         if (r != 0)
                 return r;
@@ -139,6 +322,11 @@ int verb_sync(const Options *options, char **arguments) {
         r = sd_bus_message_read(reply, "t", &duration_usec);
         if (r < 0)
                 return request_failed(&request, r);
-        tell_synced(options, duration_usec);
+        filesystems = final_results(bus, &progress, sd_bus_message_get_sender(reply));
+        print_synced(options, duration_usec, filesystems);
         return EXIT_SUCCESS;
+}
+
+int verb_sync(const Options *options, char **arguments) {
+        return options->filesystem ? sync_filesystem(options) : sync_all(options);
 }

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <langinfo.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 
 #include "settings.h"
 
@@ -12,6 +13,8 @@
 #define COLUMN_WIDTH_MAX 50
 
 #define COLUMN_GAP 2
+
+#define COLUMNS_DEFAULT 80
 
 Terminal terminal_decide(bool is_terminal, const char *charset, const char *no_color, const char *term) {
         bool smart = is_terminal && term && *term && !streq(term, "dumb");
@@ -21,12 +24,18 @@ Terminal terminal_decide(bool is_terminal, const char *charset, const char *no_c
                 .colours = smart && !(no_color && *no_color),
                 .utf8 = streq(charset, "UTF-8"),
                 .erases = smart,
+                .columns = COLUMNS_DEFAULT,
         };
 }
 
 Terminal terminal_detect(void) {
-        return terminal_decide(
+        Terminal terminal = terminal_decide(
                         isatty(STDOUT_FILENO) > 0, nl_langinfo(CODESET), getenv("NO_COLOR"), getenv("TERM"));
+        struct winsize size;
+
+        if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) >= 0 && size.ws_col > 0)
+                terminal.columns = size.ws_col;
+        return terminal;
 }
 
 const char *colour_on(const Terminal *terminal, Colour colour) {
@@ -64,6 +73,17 @@ char *text_escape(const Terminal *terminal, const char *text) {
         }
 
         return g_string_free(g_steal_pointer(&out), FALSE);
+}
+
+char *text_cut(const char *text, size_t columns) {
+        const char *end = text;
+
+        for (size_t at = 0; *end; end = g_utf8_next_char(end)) {
+                at += g_unichar_iswide(g_utf8_get_char(end)) ? 2 : 1;
+                if (at > columns)
+                        break;
+        }
+        return g_strndup(text, (gsize) (end - text));
 }
 
 void complain(const char *format, ...) {
@@ -123,34 +143,46 @@ static bool local_time(uint64_t time_usec, struct tm *ret) {
         return localtime_r(&seconds, ret);
 }
 
-char *time_format(uint64_t time_usec, uint64_t now_usec) {
+char *zone_format(uint64_t time_usec) {
         struct tm tm;
-        char date[64];
+        char text[64];
 
-        if (!local_time(time_usec, &tm) || strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm) == 0)
+        if (!local_time(time_usec, &tm) || strftime(text, sizeof(text), "%Z", &tm) == 0)
+                return g_strdup("?");
+        return g_strdup(text);
+}
+
+static char *date_format(uint64_t time_usec) {
+        struct tm tm;
+        char text[64];
+
+        if (!local_time(time_usec, &tm) || strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm) == 0)
                 return g_strdup_printf("@%" PRIu64 "us", time_usec);
+        return g_strdup(text);
+}
+
+char *time_format_in_zone(uint64_t time_usec, const char *zone) {
+        g_autofree char *date = date_format(time_usec), *own_zone = zone_format(time_usec);
+
+        return streq(zone, own_zone) ? g_steal_pointer(&date) : g_strdup_printf("%s %s", date, own_zone);
+}
+
+char *time_format(uint64_t time_usec, uint64_t now_usec) {
+        g_autofree char *date = date_format(time_usec), *zone = zone_format(time_usec), *span = NULL;
+        bool future = time_usec > now_usec;
+        uint64_t usec = future ? time_usec - now_usec : now_usec - time_usec;
 
         /* Seconds are enough here. */
-        if (time_usec >= now_usec + USEC_PER_SEC) {
-                g_autofree char *span = span_format((time_usec - now_usec) / USEC_PER_SEC * USEC_PER_SEC);
-
-                return g_strdup_printf("%s (in %s)", date, span);
-        }
-        if (now_usec >= time_usec + USEC_PER_SEC) {
-                g_autofree char *span = span_format((now_usec - time_usec) / USEC_PER_SEC * USEC_PER_SEC);
-
-                return g_strdup_printf("%s (%s ago)", date, span);
-        }
-        return g_strdup_printf("%s (now)", date);
+        if (usec < USEC_PER_SEC)
+                return g_strdup_printf("%s %s (now)", date, zone);
+        span = span_format(usec / USEC_PER_SEC * USEC_PER_SEC);
+        return g_strdup_printf("%s %s (%s%s%s)", date, zone, future ? "in " : "", span, future ? "" : " ago");
 }
 
 char *time_format_exact(uint64_t time_usec) {
-        struct tm tm;
-        char date[64];
+        g_autofree char *date = date_format(time_usec), *zone = zone_format(time_usec);
 
-        if (!local_time(time_usec, &tm) || strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm) == 0)
-                return g_strdup_printf("@%" PRIu64 "us", time_usec);
-        return g_strdup_printf("%s.%03" PRIu64, date, time_usec % USEC_PER_SEC / USEC_PER_MSEC);
+        return g_strdup_printf("%s.%03" PRIu64 " %s", date, time_usec % USEC_PER_SEC / USEC_PER_MSEC, zone);
 }
 
 char *bytes_format(uint64_t bytes) {

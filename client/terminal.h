@@ -11,7 +11,8 @@ typedef struct Terminal {
         bool is_terminal;
         bool colours;
         bool utf8;
-        bool erases; /* the terminal can write a line anew */
+        bool erases;    /* the terminal can rewrite lines */
+        size_t columns; /* its width, 80 where that is unknown */
 } Terminal;
 
 typedef enum Colour {
@@ -38,16 +39,25 @@ const char *colour_off(const Terminal *terminal);
  */
 char *text_escape(const Terminal *terminal, const char *text);
 
-/* Says on stderr what is wrong, with what a terminal could obey escaped. Newlines stay. */
+/* A copy of the text's beginning that takes up at most so many columns. */
+char *text_cut(const char *text, size_t columns);
+
+/* Prints an error message to stderr, escaped as text_escape() does. Newlines stay. */
 void complain(const char *format, ...) _printf_(1, 2);
 
-/* A duration rounded to what a person wants to know of it: "12.3s", "3min 4s". */
+/* A duration, rounded to the digits that matter to a person: "12.3s", "3min 4s". */
 char *span_format(uint64_t usec);
 
-/* "2025-11-20 10:00:00 (3min 4s ago)", in local time. */
+/* The local time's zone at that time: "CET". */
+char *zone_format(uint64_t time_usec);
+
+/* "2025-11-20 10:00:00", in local time, with its zone behind it where that is not the given one. */
+char *time_format_in_zone(uint64_t time_usec, const char *zone);
+
+/* "2025-11-20 10:00:00 CET (3min 4s ago)" */
 char *time_format(uint64_t time_usec, uint64_t now_usec);
 
-/* "2025-11-20 10:00:00.123", in local time. */
+/* "2025-11-20 10:00:00.123 CET" */
 char *time_format_exact(uint64_t time_usec);
 
 /* "345.6 MiB" */

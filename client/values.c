@@ -8,6 +8,10 @@ const char *lookup_string(GVariant *dictionary, const char *name) {
         return g_variant_lookup(dictionary, name, "&s", &value) ? value : NULL;
 }
 
+GVariant *lookup_list(GVariant *dictionary, const char *name) {
+        return g_variant_lookup_value(dictionary, name, G_VARIANT_TYPE("aa{sv}"));
+}
+
 bool lookup_number(GVariant *dictionary, const char *name, uint64_t *ret) {
         uint32_t small;
 
@@ -17,6 +21,10 @@ bool lookup_number(GVariant *dictionary, const char *name, uint64_t *ret) {
                 return false;
         *ret = small;
         return true;
+}
+
+bool lookup_double(GVariant *dictionary, const char *name, double *ret) {
+        return g_variant_lookup(dictionary, name, "d", ret);
 }
 
 uint64_t lookup_number_or_zero(GVariant *dictionary, const char *name) {

@@ -16,9 +16,11 @@ int variant_from_message(sd_bus_message *message, GVariant **ret);
 int arguments_from_message(sd_bus_message *message, GVariant **ret);
 
 /* Members of an a{sv}: NULL, or false with *ret untouched, where it is missing or of another type. A number
- * may be of type t or u. The text belongs to the dictionary. */
+ * may be of type t or u. The text belongs to the dictionary, the list is a new reference. */
 const char *lookup_string(GVariant *dictionary, const char *name);
+GVariant *lookup_list(GVariant *dictionary, const char *name); /* an aa{sv} */
 bool lookup_number(GVariant *dictionary, const char *name, uint64_t *ret);
+bool lookup_double(GVariant *dictionary, const char *name, double *ret);
 bool lookup_boolean(GVariant *dictionary, const char *name, bool *ret);
 
 /* The same, with 0 or false for what is missing. */

@@ -23,12 +23,11 @@ _wbctl_value() {
 }
 
 _wbctl() {
-  # shellcheck disable=SC2034 # prev is _init_completion's
   local cur prev words cword word verb='' value values
   local verbs='status list episodes monitor set pause resume sync help'
   local options='--json --no-ask-password --help --version'
-  local settings='Glob ThresholdSec CrowdSize CrowdThresholdSec PollIntervalSec SweepIntervalSec '
-  settings+='RecoverySec SyncTimeoutSec DryRun'
+  local settings='Glob ThresholdSec CrowdSize CrowdThresholdSec CountWaiting PollIntervalSec '
+  settings+='IdleScanIntervalSec RecoverySec SyncMethod FilesystemTimeoutSec SyncTimeoutSec DryRun'
 
   _init_completion -n = || return
 
@@ -39,6 +38,17 @@ _wbctl() {
     fi
   done
   [[ $verb == set ]] && options+=' --runtime'
+  [[ $verb == sync ]] && options+=' --filesystem'
+
+  # With -n =, --filesystem=PATH is one word.
+  if [[ $prev == --filesystem ]]; then
+    _filedir
+    return
+  elif [[ $cur == --filesystem=* ]]; then
+    cur=${cur#*=}
+    _filedir
+    return
+  fi
 
   if [[ $cur == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
@@ -60,12 +70,12 @@ _wbctl() {
       fi
 
       word=${cur%%=*} cur=${cur#*=}
-      if [[ $word == DryRun ]]; then
-        values=$'yes\nno'
-      else
-        values=$(_wbctl_value "$word")
-      fi
-      # To readline, = ends a word, unless it was told otherwise.
+      case $word in
+        CountWaiting|DryRun) values=$'yes\nno' ;;
+        SyncMethod) values=$'auto\nsync\nsyncfs' ;;
+        *) values=$(_wbctl_value "$word") ;;
+      esac
+      # To readline, = ends a word by default.
       [[ $COMP_WORDBREAKS == *=* ]] && word='' || word+='='
       while read -r value; do
         [[ $value && $value == "$cur"* ]] && COMPREPLY+=("$word$value")

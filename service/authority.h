@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * May this caller do this? Root may; anybody else if polkit says so. Nothing here waits: the bus and polkit
- * are asked asynchronously, and either may hang without anyone but the caller noticing.
+ * May this caller do this? Root may; others may if polkit allows it. Nothing here waits: the bus and polkit
+ * are asked asynchronously, and while one of them hangs only the caller waits.
  */
 
 #include <systemd/sd-bus.h>
@@ -22,7 +22,7 @@
 
 typedef struct Authority Authority;
 
-/* The caller may, and is still there: do it and reply. Negative errno is replied as an error. */
+/* The caller is authorized, and still connected: do it and reply. Negative errno is replied as an error. */
 typedef int (*authority_granted_t)(sd_bus_message *call, void *userdata);
 
 /* The connection is borrowed and must outlive the authority. */

@@ -6,8 +6,8 @@
  * Two things can keep a bus from taking what we send. It hangs as a whole: then there is nothing to do but
  * wait, with a bounded queue. Or it reads no more from this connection alone: a broker counts what callers
  * leave unread against the one who sent it, and stops at a limit, so that a few callers who read nothing cut
- * off all the others. A second connection tells the two apart: where the bus welcomes that one, the first is
- * replaced.
+ * off all the others. A second connection distinguishes the two: where the bus welcomes that one, the first
+ * is replaced.
  */
 
 #include "bus-connection.h"
@@ -27,7 +27,7 @@
 #define RETRY_MAX_USEC (10 * USEC_PER_SEC)
 
 /* Messages that wait until the bus takes them. While more than the first wait none is read, so that callers
- * who ask faster than the bus takes the answers do not fill our memory; what is told comes on top. With more
+ * who ask faster than the bus takes the answers do not fill our memory; signals come on top. With more
  * than the second the bus takes nothing any more. */
 #define QUEUED_READING_MAX 64
 #define QUEUED_MAX 1024
@@ -50,7 +50,7 @@ struct BusConnection {
         sd_event_source *exit;
         sd_event_source *retry; /* on: what there is has been given up, and a new one will be tried */
         uint64_t retry_usec;
-        bool loss_logged; /* each loss of the bus is told once, not at every try */
+        bool loss_logged; /* each loss of the bus is reported once, not at every try */
         bool replaces;    /* our name may still belong to a connection of ours that was given up */
 
         sd_event_source *writable; /* only while nothing is read */
@@ -96,7 +96,7 @@ static void retry_later(BusConnection *connection, int error, const char *what) 
         connection->retry_usec = MIN(connection->retry_usec * 2, RETRY_MAX_USEC);
 }
 
-/* The bus is as good as lost. Its clients have missed changes, or will: that our name changes hands tells
+/* The bus is as good as lost. Its clients have missed changes, or will: that our name changes hands informs
  * them to look anew. */
 static void give_up(BusConnection *connection) {
         if (is_retrying(connection))
@@ -245,7 +245,7 @@ static void begin_watch(BusConnection *connection) {
         (void) watch_again(connection);
 }
 
-void bus_connection_told(BusConnection *connection) {
+void bus_connection_sent(BusConnection *connection) {
         if (!bus_connection_get(connection))
                 return;
 
@@ -360,7 +360,7 @@ static int on_name(sd_bus_message *answer, void *userdata, sd_bus_error *ret_err
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         BusConnection *connection = userdata;
 
-        /* The answer to the request for the name may have told it already. */
+        /* The answer to the request for the name may have reported it already. */
         if (!is_retrying(connection))
                 retry_later(connection, -ECONNRESET, "The bus was lost");
         return 1;

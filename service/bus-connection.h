@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * The connection to the system bus, kept through all that can happen to it: connects to
- * $DBUS_SYSTEM_BUS_ADDRESS or the usual socket, takes the name, and does so again, with growing pauses, after
- * the bus was lost or refused the name. What the bus does not take stays bounded: then no more calls are
- * read; and when the bus takes nothing from this connection while it answers others, a new one replaces it.
+ * The connection to the system bus: connects to $DBUS_SYSTEM_BUS_ADDRESS or the usual socket, acquires the
+ * name, and does so again, with growing pauses, after the bus was lost or refused the name. The queue of
+ * what the bus does not take is bounded: when it is full no more calls are read. When the bus takes nothing
+ * from this connection while it answers others, a new connection replaces it.
  */
 
 #include <systemd/sd-bus.h>
@@ -13,7 +13,7 @@
 
 #include "macro.h"
 
-/* Behind everything else in the event loop: looks, deadlines and a sync's end go first, however many messages
+/* Behind everything else in the event loop: scans, deadlines and a sync's end go first, however many messages
  * wait. */
 #define BUS_EVENT_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
@@ -31,7 +31,7 @@ typedef struct BusConnectionHandlers {
         void (*go_on)(void *userdata);
 } BusConnectionHandlers;
 
-/* Begins to connect from the event loop, and goes on trying. name and handlers must outlive it. */
+/* Connects from the event loop, again and again until it succeeds. name and handlers must outlive it. */
 int bus_connection_new(
                 sd_event *event,
                 const char *name,
@@ -49,6 +49,6 @@ sd_bus *bus_connection_get(const BusConnection *connection);
 /* Whether so much waits for the bus that nothing is read from it: not the time for large messages. */
 bool bus_connection_held_up(const BusConnection *connection);
 
-/* Something was sent that nobody had asked for. A queue of it that grows too long is given up with its
+/* Something was sent that nobody had requested. A queue of it that grows too long is given up with its
  * connection. */
-void bus_connection_told(BusConnection *connection);
+void bus_connection_sent(BusConnection *connection);

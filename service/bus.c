@@ -11,6 +11,7 @@
 #include "bus.h"
 
 #include <glib.h>
+#include <limits.h>
 #include <systemd/sd-bus.h>
 
 #include "authority.h"
@@ -24,7 +25,6 @@
 #define LOG_CONTROL_PATH "/org/freedesktop/LogControl1"
 #define LOG_CONTROL_INTERFACE "org.freedesktop.LogControl1"
 
-#define BUS_ERROR_DRY_RUN "org.wbwatch1.Error.DryRun"
 #define BUS_ERROR_SYNC_FAILED "org.wbwatch1.Error.SyncFailed"
 #define BUS_ERROR_BUSY "org.wbwatch1.Error.Busy"
 #define BUS_ERROR_STORE_FAILED "org.wbwatch1.Error.StoreFailed"
@@ -45,6 +45,14 @@
 /* Of a name in a call; one on the bus has 255 bytes at most. */
 #define NAME_MAX_BYTES 255
 
+/* Of what is shown of a text that came from elsewhere; the names of workers and mount points are shorter. */
+#define TEXT_MAX_BYTES 127
+#define PATH_SHOWN_MAX_BYTES 255
+#define FAULT_MAX_BYTES 255
+
+/* The properties that events can change at once. */
+#define CHANGES_MAX 9
+
 struct Bus {
         Manager *manager;
         BusConnection *connection;
@@ -52,6 +60,8 @@ struct Bus {
 
         GList *waiters; /* ForceSync calls without a reply yet */
         unsigned n_waiters;
+
+        GList *filesystem_calls; /* SyncFilesystem calls without a reply yet: as many as the syncer takes */
 
         sd_bus_message *store_call; /* the SetProperties call whose settings are being stored */
 
@@ -65,6 +75,20 @@ typedef struct Waiter {
         uint64_t sync_id; /* any sync from this one on will do */
 } Waiter;
 
+/* A SyncFilesystem call and its sync. */
+typedef struct FilesystemCall {
+        sd_bus_message *call;
+        uint64_t id;
+} FilesystemCall;
+
+static void filesystem_call_free(void *userdata) {
+        FilesystemCall *filesystem_call = userdata;
+
+        sd_bus_message_unref(filesystem_call->call);
+        g_free(filesystem_call);
+}
+DEFINE_TRIVIAL_CLEANUP(FilesystemCall *, filesystem_call_free);
+
 static Waiter *waiter_free(Waiter *waiter) {
         sd_bus_message_unref(waiter->call);
         g_free(waiter);
@@ -73,36 +97,23 @@ static Waiter *waiter_free(Waiter *waiter) {
 
 /* Showing */
 
-static int append_worker(sd_bus_message *m, const Worker *worker, uint64_t running_usec, uint64_t cpu_usec) {
-        char name[sizeof(worker->name) * 4];
-        const char state[] = { worker->state, '\0' };
+/* What a list of dictionaries is made of: appends element i as an a{sv}. */
+typedef int (*append_element_t)(sd_bus_message *m, const void *elements, size_t i);
 
-        log_escape(worker->name, name, sizeof(name));
-        return sd_bus_message_append(
-                        m, "a{sv}", 6, "PID", "u", (uint32_t) worker->pid, "StartTime", "t",
-                        worker->start_time, "Name", "s", name, "RunningUSec", "t", running_usec, "CPUUSec",
-                        "t", cpu_usec, "State", "s", state);
+/* Appends an aa{sv}. */
+static int append_dictionaries(sd_bus_message *m, append_element_t append, const void *elements, size_t n) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "a{sv}");
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                r = append(m, elements, i);
+        if (r < 0)
+                return r;
+
+        return sd_bus_message_close_container(m);
 }
 
-static int append_episode_worker(sd_bus_message *m, const EpisodeWorker *noted) {
-        char name[sizeof(noted->worker.name) * 4];
-
-        log_escape(noted->worker.name, name, sizeof(name));
-        return sd_bus_message_append(
-                        m, "a{sv}", 5, "PID", "u", (uint32_t) noted->worker.pid, "StartTime", "t",
-                        noted->worker.start_time, "Name", "s", name, "RunningUSec", "t", noted->running_usec,
-                        "CPUUSec", "t", noted->cpu_usec);
-}
-
-static int append_episode_sync(sd_bus_message *m, const EngineSync *sync) {
-        return sd_bus_message_append(
-                        m, "a{sv}", 7, "Id", "t", sync->id, "StartUSec", "t", sync->start.realtime_usec,
-                        "DurationUSec", "t", sync->duration_usec, "Result", "s",
-                        sync_result_to_string(sync->result), "Rule", "s", engine_rule_to_string(sync->rule),
-                        "Forced", "b", sync->rule == RULE_NONE, "DryRun", "b", sync->dry_run);
-}
-
-/* Opens {sv} with a key and the variant in it; the two below close them again. */
+/* Opens {sv} with a key and the variant in it; the one below closes them again. */
 static int open_entry(sd_bus_message *m, const char *key, const char *type) {
         int r;
 
@@ -124,40 +135,176 @@ static int close_entry(sd_bus_message *m) {
         return sd_bus_message_close_container(m);
 }
 
-/* Appends the workers of an episode, the longest run first. */
-static int append_episode_workers(sd_bus_message *m, const Episode *episode) {
-        const EpisodeWorker *sorted[ENGINE_EPISODE_WORKERS_MAX];
+/* The same as an entry of a dictionary. */
+static int append_dictionaries_entry(
+                sd_bus_message *m,
+                const char *key,
+                append_element_t append,
+                const void *elements,
+                size_t n) {
         int r;
 
-        for (size_t i = 0; i < episode->n_workers; i++) {
-                size_t place = i;
+        r = open_entry(m, key, "aa{sv}");
+        if (r < 0)
+                return r;
+        r = append_dictionaries(m, append, elements, n);
+        if (r < 0)
+                return r;
+        return close_entry(m);
+}
 
-                while (place > 0 && sorted[place - 1]->running_usec < episode->workers[i].running_usec) {
-                        sorted[place] = sorted[place - 1];
-                        place--;
-                }
-                sorted[place] = &episode->workers[i];
-        }
+/* Appends an entry with a text that came from elsewhere: a name, a work, a mount point. */
+static int append_text_entry(sd_bus_message *m, const char *key, const char *text) {
+        char escaped[TEXT_MAX_BYTES * 4 + 1];
 
-        r = sd_bus_message_open_container(m, 'a', "a{sv}");
-        for (size_t i = 0; r >= 0 && i < episode->n_workers; i++)
-                r = append_episode_worker(m, sorted[i]);
+        log_escape(text, escaped, sizeof(escaped));
+        return sd_bus_message_append(m, "{sv}", key, "s", escaped);
+}
+
+static int append_filesystem(sd_bus_message *m, const void *elements, size_t i) {
+        const FilesystemSync *filesystem = (const FilesystemSync *) elements + i;
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        r = append_text_entry(m, "Mountpoint", filesystem->mountpoint);
+        if (r < 0)
+                return r;
+        r = append_text_entry(m, "Type", filesystem->type);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(
+                        m, "{sv}{sv}", "DurationUSec", "t", filesystem->duration_usec, "Result", "s",
+                        filesystem_result_to_string(filesystem->result));
         if (r < 0)
                 return r;
 
         return sd_bus_message_close_container(m);
 }
 
-static int append_episode_syncs(sd_bus_message *m, const Episode *episode) {
+static int append_sync_filesystems(sd_bus_message *m, const Sync *sync) {
+        return append_dictionaries_entry(
+                        m, "Filesystems", append_filesystem, sync->filesystems, sync->n_filesystems);
+}
+
+/* What an ended sync and one of an episode have in common. */
+static int append_sync_entries(sd_bus_message *m, const Sync *sync) {
         int r;
 
-        r = sd_bus_message_open_container(m, 'a', "a{sv}");
-        for (size_t i = 0; r >= 0 && i < episode->n_syncs; i++)
-                r = append_episode_sync(m, &episode->syncs[i]);
+        r = sd_bus_message_append(
+                        m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "StartUSec", "t", sync->start.realtime_usec,
+                        "DurationUSec", "t", sync->duration_usec, "Result", "s",
+                        sync_result_to_string(sync->result), "Helped", "s",
+                        sync_helped_to_string(sync->helped), "Method", "s",
+                        sync_method_to_string(sync->method), "Requested", "b",
+                        (int) (sync->rule == RULE_NONE), "DryRun", "b", (int) sync->dry_run);
+        if (r < 0)
+                return r;
+
+        return append_sync_filesystems(m, sync);
+}
+
+static int append_episode_sync(sd_bus_message *m, const void *elements, size_t i) {
+        const Sync *sync = (const Sync *) elements + i;
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(
+                        m, "{sv}{sv}", "Id", "t", sync->id, "Rule", "s", engine_rule_to_string(sync->rule));
+        if (r < 0)
+                return r;
+        r = append_sync_entries(m, sync);
         if (r < 0)
                 return r;
 
         return sd_bus_message_close_container(m);
+}
+
+/* What a worker in ListWorkers and one of an episode have in common. */
+static int append_worker_entries(
+                sd_bus_message *m,
+                const Worker *worker,
+                uint64_t run_usec,
+                uint64_t cpu_usec) {
+        int r;
+
+        r = append_text_entry(m, "Name", worker->name);
+        if (r < 0)
+                return r;
+
+        return sd_bus_message_append(
+                        m, "{sv}{sv}{sv}{sv}", "PID", "u", (uint32_t) worker->pid, "StartTime", "t",
+                        worker->start_time, "RunningUSec", "t", run_usec, "CPUUSec", "t", cpu_usec);
+}
+
+static int append_episode_worker(sd_bus_message *m, const void *elements, size_t i) {
+        const EpisodeWorker *noted = (const EpisodeWorker *) elements + i;
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        r = append_worker_entries(m, &noted->worker, noted->run_usec, noted->cpu_usec);
+        if (r < 0)
+                return r;
+
+        return sd_bus_message_close_container(m);
+}
+
+static int append_also_spinning(sd_bus_message *m, const Episode *episode) {
+        int r;
+
+        r = open_entry(m, "AlsoSpinning", "as");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(m, 'a', "s");
+        for (size_t i = 0; r >= 0 && i < episode->n_also_spinning; i++) {
+                char name[sizeof(episode->also_spinning[i]) * 4];
+
+                log_escape(episode->also_spinning[i], name, sizeof(name));
+                r = sd_bus_message_append(m, "s", name);
+        }
+        if (r < 0)
+                return r;
+        r = sd_bus_message_close_container(m);
+        if (r < 0)
+                return r;
+
+        return close_entry(m);
+}
+
+static int append_episode_counts(sd_bus_message *m, const Episode *episode) {
+        return sd_bus_message_append(
+                        m, "{sv}{sv}{sv}{sv}", "WorkerCount", "u", episode->worker_max, "SpinningMax", "u",
+                        episode->spinning_max, "WaitingMax", "u", episode->waiting_max, "SyncCount", "u",
+                        episode->sync_count);
+}
+
+static int append_episode_entries(sd_bus_message *m, const Episode *episode) {
+        int r;
+
+        r = sd_bus_message_append(
+                        m, "{sv}{sv}{sv}{sv}", "Id", "t", episode->id, "Rule", "s",
+                        engine_rule_to_string(episode->rule), "StartUSec", "t", episode->start.realtime_usec,
+                        "Outcome", "s", episode_outcome_to_string(episode->outcome));
+        if (r >= 0 && episode->outcome != OUTCOME_ONGOING)
+                r = sd_bus_message_append(m, "{sv}", "EndUSec", "t", episode->end.realtime_usec);
+        if (r >= 0)
+                r = append_text_entry(m, "Work", episode->work);
+        if (r >= 0)
+                r = append_episode_counts(m, episode);
+        if (r >= 0)
+                r = append_also_spinning(m, episode);
+        if (r >= 0)
+                r = append_dictionaries_entry(
+                                m, "Workers", append_episode_worker, episode->workers, episode->n_workers);
+        if (r >= 0)
+                r = append_dictionaries_entry(
+                                m, "Syncs", append_episode_sync, episode->syncs, episode->n_syncs);
+        return r;
 }
 
 static int append_episode(sd_bus_message *m, const Episode *episode) {
@@ -166,43 +313,14 @@ static int append_episode(sd_bus_message *m, const Episode *episode) {
         r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r < 0)
                 return r;
-
-        r = sd_bus_message_append(
-                        m, "{sv}{sv}{sv}{sv}{sv}{sv}", "Id", "t", episode->id, "Rule", "s",
-                        engine_rule_to_string(episode->rule), "StartUSec", "t", episode->start.realtime_usec,
-                        "Outcome", "s", engine_outcome_to_string(episode->outcome), "WorkerCount", "u",
-                        episode->worker_count, "SyncCount", "u", episode->sync_count);
-        if (r < 0)
-                return r;
-
-        if (episode->end.realtime_usec > 0) {
-                r = sd_bus_message_append(m, "{sv}", "EndUSec", "t", episode->end.realtime_usec);
-                if (r < 0)
-                        return r;
-        }
-
-        r = open_entry(m, "Workers", "aa{sv}");
-        if (r < 0)
-                return r;
-        r = append_episode_workers(m, episode);
-        if (r < 0)
-                return r;
-        r = close_entry(m);
-        if (r < 0)
-                return r;
-
-        r = open_entry(m, "Syncs", "aa{sv}");
-        if (r < 0)
-                return r;
-        r = append_episode_syncs(m, episode);
-        if (r < 0)
-                return r;
-        r = close_entry(m);
+        r = append_episode_entries(m, episode);
         if (r < 0)
                 return r;
 
         return sd_bus_message_close_container(m);
 }
+
+/* The properties. Each has a function that appends its value. */
 
 static int append_setting_origins(sd_bus_message *m, const Settings *settings) {
         int r;
@@ -221,77 +339,143 @@ static int append_setting_origins(sd_bus_message *m, const Settings *settings) {
 }
 
 static int append_setting(sd_bus_message *m, const Settings *settings, SettingId id) {
-        uint64_t number;
-
-        if (setting_table[id].type == SETTING_TYPE_GLOB)
-                return sd_bus_message_append(m, "s", settings->glob);
-
-        number = settings_get_number(settings, id);
         switch (setting_table[id].type) {
+        case SETTING_TYPE_GLOB:
+                return sd_bus_message_append(m, "s", settings->glob);
+        case SETTING_TYPE_METHOD:
+                return sd_bus_message_append(m, "s", sync_method_to_string(settings->sync_method));
         case SETTING_TYPE_USEC:
-                return sd_bus_message_append(m, "t", number);
+                return sd_bus_message_append(m, "t", settings_get_number(settings, id));
         case SETTING_TYPE_BOOLEAN:
-                return sd_bus_message_append(m, "b", (int) number);
+                return sd_bus_message_append(m, "b", (int) settings_get_number(settings, id));
         default:
-                return sd_bus_message_append(m, "u", (uint32_t) number);
+                return sd_bus_message_append(m, "u", (uint32_t) settings_get_number(settings, id));
         }
 }
 
-static int get_property(
+static int append_status(sd_bus_message *m, const Manager *manager) {
+        char status[REPORT_STATUS_MAX];
+
+        return sd_bus_message_append(m, "s", manager_status(manager, status, sizeof(status)));
+}
+
+static int append_fault(sd_bus_message *m, const Manager *manager) {
+        char fault[FAULT_MAX_BYTES * 4 + 1];
+
+        log_escape(manager_fault(manager), fault, sizeof(fault));
+        return sd_bus_message_append(m, "s", fault);
+}
+
+/* Whether the last sync, or the one under way, has filesystems. A dry run has none and changes nothing. */
+static bool has_filesystem_results(const Engine *engine) {
+        const Sync *sync = engine_sync(engine);
+
+        if (!sync || sync->dry_run)
+                sync = engine_last_sync(engine);
+
+        return sync && sync->method != SYNC_METHOD_SYNC;
+}
+
+static int append_filesystem_results(sd_bus_message *m, const Manager *manager) {
+        const FilesystemSync *results;
+        size_t n = 0;
+
+        results = manager_filesystem_results(manager, &n);
+        if (!has_filesystem_results(manager_engine(manager)))
+                n = 0;
+
+        return append_dictionaries(m, append_filesystem, results, n);
+}
+
+static uint64_t longest_run_usec(const Engine *engine) {
+        const Run *longest = engine_longest_run(engine);
+
+        return longest ? engine_run_usec(engine, longest) : 0;
+}
+
+static uint64_t dirty_bytes(const Manager *manager) {
+        uint64_t dirty, writeback;
+
+        manager_dirty_bytes(manager, &dirty, &writeback);
+        return dirty;
+}
+
+static uint64_t writeback_bytes(const Manager *manager) {
+        uint64_t dirty, writeback;
+
+        manager_dirty_bytes(manager, &dirty, &writeback);
+        return writeback;
+}
+
+/* The last sync, or one of zeros. */
+static const Sync *last_sync(const Engine *engine) {
+        static const Sync none = {};
+
+        return engine_last_sync(engine) ?: &none;
+}
+
+/* Defines the getter of a property, get_NAME(), by an expression that appends its value to m. */
+#define DEFINE_GETTER(name, append)                                                                          \
+        static int get_##name(                                                                               \
+                        sd_bus *connection, const char *path, const char *interface, const char *property,   \
+                        sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {                        \
+                                                                                                             \
+                const Bus *bus = userdata;                                                                   \
+                _unused_ const Manager *manager = bus->manager;                                              \
+                _unused_ const Engine *engine = manager_engine(manager);                                     \
+                                                                                                             \
+                return append;                                                                               \
+        }                                                                                                    \
+        struct macro_swallows_the_semicolon
+
+/* The same by the value. */
+#define DEFINE_VALUE_GETTER(name, type, value) DEFINE_GETTER(name, sd_bus_message_append(m, type, value))
+
+DEFINE_VALUE_GETTER(version, "s", WBWATCH_VERSION);
+DEFINE_VALUE_GETTER(state, "s", engine_state_to_string(engine_state(engine)));
+DEFINE_VALUE_GETTER(state_since, "t", engine_state_since(engine).realtime_usec);
+DEFINE_GETTER(status_text, append_status(m, manager));
+DEFINE_GETTER(fault, append_fault(m, manager));
+DEFINE_VALUE_GETTER(paused_until, "t", engine_paused_until_usec(engine));
+DEFINE_VALUE_GETTER(event_source, "s", manager_listening(manager) ? "netlink" : "polling");
+DEFINE_VALUE_GETTER(lost_events, "t", manager_lost_events(manager));
+
+DEFINE_VALUE_GETTER(worker_count, "u", engine_n_spinning(engine) + engine_n_waiting(engine));
+DEFINE_VALUE_GETTER(spinning_count, "u", engine_n_spinning(engine));
+DEFINE_VALUE_GETTER(waiting_count, "u", engine_n_waiting(engine));
+DEFINE_VALUE_GETTER(longest_run, "t", longest_run_usec(engine));
+DEFINE_VALUE_GETTER(crowd_size_in_force, "d", engine_crowd_size(engine));
+DEFINE_VALUE_GETTER(dirty_bytes, "t", dirty_bytes(manager));
+DEFINE_VALUE_GETTER(writeback_bytes, "t", writeback_bytes(manager));
+
+DEFINE_VALUE_GETTER(sync_count, "t", engine_sync_count(engine));
+DEFINE_VALUE_GETTER(syncs_unhelpful, "u", engine_syncs_unhelpful(engine));
+DEFINE_VALUE_GETTER(last_sync_start, "t", last_sync(engine)->start.realtime_usec);
+DEFINE_VALUE_GETTER(last_sync_duration, "t", last_sync(engine)->duration_usec);
+DEFINE_VALUE_GETTER(last_sync_result, "s", sync_result_to_string(last_sync(engine)->result));
+DEFINE_GETTER(filesystem_results, append_filesystem_results(m, manager));
+
+DEFINE_GETTER(setting_origins, append_setting_origins(m, manager_settings(manager)));
+
+/* All settings have the same one: their table says the rest. */
+static int get_setting(
                 sd_bus *connection,
                 const char *path,
                 const char *interface,
                 const char *property,
-                sd_bus_message *reply,
+                sd_bus_message *m,
                 void *userdata,
                 sd_bus_error *ret_error) {
 
         const Bus *bus = userdata;
-        const Manager *manager = bus->manager;
-        const Engine *engine = manager_engine(manager);
-        const EngineSync *last = engine_last_real_sync(engine);
-        const RunningWorker *oldest;
-        char status[MANAGER_STATUS_MAX];
         SettingId id;
-        size_t n;
+        int r;
 
-        if (setting_from_property(property, &id) >= 0)
-                return append_setting(reply, manager_settings(manager), id);
-        if (streq(property, "SettingOrigins"))
-                return append_setting_origins(reply, manager_settings(manager));
-        if (streq(property, "Version"))
-                return sd_bus_message_append(reply, "s", WBWATCH_VERSION);
-        if (streq(property, "State"))
-                return sd_bus_message_append(reply, "s", engine_state_to_string(engine_state(engine)));
-        if (streq(property, "StateSinceUSec"))
-                return sd_bus_message_append(reply, "t", engine_state_since(engine).realtime_usec);
-        if (streq(property, "StatusText"))
-                return sd_bus_message_append(reply, "s", manager_status(manager, status, sizeof(status)));
-        if (streq(property, "PausedUntilUSec"))
-                return sd_bus_message_append(reply, "t", engine_paused_until_usec(engine));
-        if (streq(property, "EventSource"))
-                return sd_bus_message_append(reply, "s", manager_listening(manager) ? "netlink" : "polling");
-        if (streq(property, "SyncCount"))
-                return sd_bus_message_append(reply, "t", engine_sync_count(engine));
-        if (streq(property, "LastSyncUSec"))
-                return sd_bus_message_append(reply, "t", last ? last->start.realtime_usec : UINT64_C(0));
-        if (streq(property, "LastSyncDurationUSec"))
-                return sd_bus_message_append(reply, "t", last ? last->duration_usec : UINT64_C(0));
-        if (streq(property, "LastSyncResult"))
-                return sd_bus_message_append(reply, "s", last ? sync_result_to_string(last->result) : "");
-        if (streq(property, "LostEvents"))
-                return sd_bus_message_append(reply, "t", manager_lost_events(manager));
-        if (streq(property, "WorkerCount")) {
-                (void) engine_workers(engine, &n);
-                return sd_bus_message_append(reply, "u", (uint32_t) n);
-        }
-        if (streq(property, "OldestWorkerUSec")) {
-                oldest = engine_oldest_worker(engine);
-                return sd_bus_message_append(
-                                reply, "t", oldest ? engine_running_usec(engine, oldest) : UINT64_C(0));
-        }
+        r = setting_from_property(property, &id);
+        if (r < 0)
+                return r;
 
-        return -ENOENT;
+        return append_setting(m, manager_settings(bus->manager), id);
 }
 
 static int refuse_property(
@@ -306,34 +490,53 @@ static int refuse_property(
         return sd_bus_error_set(ret_error, SD_BUS_ERROR_ACCESS_DENIED, "Not authorized");
 }
 
-static int compare_running(const void *a, const void *b) {
-        const RunningWorker *const *one = a, *const *other = b;
+static int compare_runs(const void *a, const void *b) {
+        const Run *const *one = a, *const *other = b;
 
         if ((*one)->since_usec != (*other)->since_usec)
                 return (*one)->since_usec < (*other)->since_usec ? -1 : 1;
         return (*one)->worker.pid < (*other)->worker.pid ? -1 : 1;
 }
 
+static int append_run(sd_bus_message *m, const Engine *engine, const Run *run) {
+        uint64_t run_usec = engine_run_usec(engine, run), waiting_usec;
+        const char state[] = { run->worker.state, '\0' };
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        r = append_worker_entries(m, &run->worker, run_usec, run->worker.cpu_usec);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "{sv}", "State", "s", state);
+        if (r >= 0 && run->waiting_since_usec > 0) {
+                waiting_usec = usec_subtract(run->since_usec + run_usec, run->waiting_since_usec);
+                r = sd_bus_message_append(m, "{sv}", "WaitingUSec", "t", waiting_usec);
+        }
+        if (r < 0)
+                return r;
+
+        return sd_bus_message_close_container(m);
+}
+
 static int append_workers(sd_bus_message *m, const Engine *engine) {
-        _cleanup_free_ const RunningWorker **sorted = NULL;
-        const RunningWorker *workers;
+        _cleanup_free_ const Run **sorted = NULL;
+        const Run *runs;
         size_t n;
         int r;
 
-        workers = engine_workers(engine, &n);
+        runs = engine_runs(engine, &n);
         sorted = calloc(n + 1, sizeof(*sorted));
         if (!sorted)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++)
-                sorted[i] = &workers[i];
-        qsort(sorted, n, sizeof(*sorted), compare_running);
+                sorted[i] = &runs[i];
+        qsort(sorted, n, sizeof(*sorted), compare_runs);
 
         r = sd_bus_message_open_container(m, 'a', "a{sv}");
-        for (size_t i = 0; r >= 0 && i < n; i++) {
-                const Worker *worker = &sorted[i]->worker;
-
-                r = append_worker(m, worker, engine_running_usec(engine, sorted[i]), worker->cpu_usec);
-        }
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                r = append_run(m, engine, sorted[i]);
         if (r < 0)
                 return r;
 
@@ -539,16 +742,9 @@ static unsigned bus_count_waiters_of(const Bus *bus, const char *sender) {
         return n;
 }
 
-static int reply_dry_run(sd_bus_message *call) {
-        return sd_bus_reply_method_errorf(call, BUS_ERROR_DRY_RUN, "DryRun is set: no sync was made");
-}
-
 static int force_sync_granted(sd_bus_message *call, void *userdata) {
         Bus *bus = userdata;
         Waiter *waiter;
-
-        if (manager_settings(bus->manager)->dry_run)
-                return reply_dry_run(call);
 
         if (bus->n_waiters >= WAITERS_MAX ||
             bus_count_waiters_of(bus, sd_bus_message_get_sender(call)) >= WAITERS_PER_SENDER_MAX)
@@ -568,7 +764,7 @@ static int force_sync_granted(sd_bus_message *call, void *userdata) {
         bus->waiters = g_list_prepend(bus->waiters, waiter);
         bus->n_waiters++;
 
-        manager_force_sync(bus->manager);
+        manager_request_sync(bus->manager);
         return 1;
 }
 
@@ -576,33 +772,186 @@ static int on_force_sync(sd_bus_message *call, void *userdata, sd_bus_error *ret
         return bus_authorize(userdata, call, AUTHORITY_ACTION_FORCE_SYNC, force_sync_granted);
 }
 
-static void bus_reply_waiters(Bus *bus, const EngineSync *sync) {
+static void reply_sync_ended(sd_bus_message *call, const Sync *sync) {
+        char duration[64];
+
+        switch (sync->result) {
+        case SYNC_STALLED:
+                (void) sd_bus_reply_method_errorf(
+                                call, BUS_ERROR_SYNC_FAILED, "The sync stalled: it has not ended after %s",
+                                format_duration(sync->duration_usec, duration, sizeof(duration)));
+                break;
+        case SYNC_FAILED:
+                (void) sd_bus_reply_method_errorf(
+                                call, BUS_ERROR_SYNC_FAILED,
+                                "The sync failed: it could not be made, or its process was killed");
+                break;
+        default:
+                (void) sd_bus_reply_method_return(call, "t", sync->duration_usec);
+        }
+}
+
+/* A dry run is nobody's: who requests a sync gets a real one. */
+static void bus_reply_waiters(Bus *bus, const Sync *sync) {
         GList *next;
 
-        for (GList *i = bus->waiters; i; i = next) {
+        for (GList *i = sync->dry_run ? NULL : bus->waiters; i; i = next) {
                 Waiter *waiter = i->data;
 
                 next = i->next;
                 if (waiter->sync_id > sync->id)
                         continue;
 
-                if (sync->dry_run)
-                        (void) reply_dry_run(waiter->call);
-                else if (sync->result == SYNC_FAILED)
-                        (void) sd_bus_reply_method_errorf(
-                                        waiter->call, BUS_ERROR_SYNC_FAILED,
-                                        "The process that called sync() was killed before it ended");
-                else
-                        (void) sd_bus_reply_method_return(waiter->call, "t", sync->duration_usec);
-
+                reply_sync_ended(waiter->call, sync);
                 bus->waiters = g_list_delete_link(bus->waiters, i);
                 bus->n_waiters--;
                 waiter_free(waiter);
         }
 }
 
-/* Checks the length of a name before it is told back: what names nothing of ours may be as long as a message.
- */
+/* The path of a SyncFilesystem call, as an error message shows it. */
+static char *path_show(const char *path, char buffer[static PATH_SHOWN_MAX_BYTES + 1]) {
+        log_escape(path, buffer, PATH_SHOWN_MAX_BYTES + 1);
+        return buffer;
+}
+
+static int read_path(sd_bus_message *call, const char **ret_path, sd_bus_error *ret_error) {
+        char shown[PATH_SHOWN_MAX_BYTES + 1];
+        const char *path;
+        int r;
+
+        r = sd_bus_message_rewind(call, /* complete= */ true);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(call, "s", &path);
+        if (r < 0)
+                return r;
+
+        if (path[0] == '\0')
+                return sd_bus_error_set(ret_error, SD_BUS_ERROR_INVALID_ARGS, "path: must not be empty");
+        if (path[0] != '/')
+                return sd_bus_error_setf(
+                                ret_error, SD_BUS_ERROR_INVALID_ARGS, "path: %s is not absolute",
+                                path_show(path, shown));
+        if (strlen(path) >= PATH_MAX)
+                return sd_bus_error_setf(
+                                ret_error, SD_BUS_ERROR_INVALID_ARGS,
+                                "path: its length of %zu bytes exceeds the maximum of %d", strlen(path),
+                                PATH_MAX - 1);
+
+        *ret_path = path;
+        return 0;
+}
+
+static int sync_filesystem_granted(sd_bus_message *call, void *userdata) {
+        Bus *bus = userdata;
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(filesystem_call_freep) FilesystemCall *filesystem_call = NULL;
+        const char *path;
+        int r;
+
+        r = read_path(call, &path, &error);
+        if (r < 0)
+                return sd_bus_reply_method_errno(call, r, &error);
+
+        filesystem_call = g_try_new0(FilesystemCall, 1);
+        if (!filesystem_call)
+                return -ENOMEM;
+        filesystem_call->call = sd_bus_message_ref(call);
+
+        r = manager_sync_filesystem(bus->manager, path, &filesystem_call->id);
+        if (r == -EBUSY)
+                return sd_bus_reply_method_errorf(
+                                call, BUS_ERROR_BUSY,
+                                "Too many syncs of single filesystems are under way or hang");
+        if (r < 0)
+                return sd_bus_reply_method_errorf(
+                                call, BUS_ERROR_SYNC_FAILED, "The sync could not be started: %s",
+                                errno_text(-r));
+
+        bus->filesystem_calls = g_list_prepend(bus->filesystem_calls, TAKE_POINTER(filesystem_call));
+        return 1;
+}
+
+static int on_sync_filesystem(sd_bus_message *call, void *userdata, sd_bus_error *ret_error) {
+        const char *path;
+        int r;
+
+        r = read_path(call, &path, ret_error);
+        if (r < 0)
+                return r;
+
+        return bus_authorize(userdata, call, AUTHORITY_ACTION_FORCE_SYNC, sync_filesystem_granted);
+}
+
+static int reply_filesystem_late(sd_bus_message *call, const char *path, uint64_t duration_usec) {
+        char duration[64];
+
+        if (duration_usec > USEC_PER_SEC)
+                duration_usec -= duration_usec % USEC_PER_SEC;
+        return sd_bus_reply_method_errorf(
+                        call, BUS_ERROR_SYNC_FAILED, "The filesystem of %s has not answered within %s", path,
+                        format_duration(duration_usec, duration, sizeof(duration)));
+}
+
+static int reply_filesystem_synced(
+                sd_bus_message *call,
+                FilesystemResult result,
+                uint64_t duration_usec,
+                int error) {
+
+        char path[PATH_SHOWN_MAX_BYTES + 1];
+        const char *text;
+        int r;
+
+        r = read_path(call, &text, NULL);
+        if (r < 0)
+                return r;
+        (void) path_show(text, path);
+
+        switch (result) {
+        case FILESYSTEM_OK:
+                return sd_bus_reply_method_return(call, "t", duration_usec);
+        case FILESYSTEM_UNREACHABLE:
+                return sd_bus_reply_method_errorf(
+                                call, BUS_ERROR_SYNC_FAILED, "The filesystem of %s is unreachable: %s", path,
+                                errno_text(-error));
+        case FILESYSTEM_FAILED:
+                return sd_bus_reply_method_errorf(
+                                call, BUS_ERROR_SYNC_FAILED, "The sync of the filesystem of %s failed: %s",
+                                path, error == -EPIPE ? "its process was killed" : errno_text(-error));
+        default:
+                return reply_filesystem_late(call, path, duration_usec);
+        }
+}
+
+void bus_filesystem_synced(
+                Bus *bus,
+                uint64_t id,
+                FilesystemResult result,
+                uint64_t duration_usec,
+                int error) {
+
+        for (GList *i = bus->filesystem_calls; i; i = i->next) {
+                _cleanup_(filesystem_call_freep) FilesystemCall *filesystem_call = NULL;
+                int r;
+
+                if (((const FilesystemCall *) i->data)->id != id)
+                        continue;
+
+                filesystem_call = i->data;
+                bus->filesystem_calls = g_list_delete_link(bus->filesystem_calls, i);
+                r = reply_filesystem_synced(filesystem_call->call, result, duration_usec, error);
+                if (r < 0)
+                        (void) sd_bus_reply_method_errno(filesystem_call->call, r, NULL);
+                return;
+        }
+
+        /* The caller was lost with its connection. */
+}
+
+/* Checks the length of a name before an error repeats it: what names nothing of ours may be as long as a
+ * message. */
 static int check_name(const char *name, sd_bus_error *ret_error) {
         size_t size = strlen(name);
 
@@ -613,7 +962,7 @@ static int check_name(const char *name, sd_bus_error *ret_error) {
         return 0;
 }
 
-/* The same for those of a call to Properties, which sd-bus tells back. Any other call passes. */
+/* The same for those of a call to Properties, which sd-bus repeats. Any other call passes. */
 static int check_property_names(sd_bus_message *m, sd_bus_error *ret_error) {
         const char *interface = sd_bus_message_get_interface(m), *name;
         int r = 0;
@@ -644,6 +993,38 @@ static int enter_value(sd_bus_message *m, const char *property, const char *type
         return sd_bus_message_enter_container(m, 'v', type);
 }
 
+/* Reads a value of that type into a setting. -EINVAL or -ERANGE with *ret_error set when it is refused. */
+static int read_value(
+                sd_bus_message *m,
+                SettingId id,
+                const char *type,
+                const char *source,
+                Settings *settings,
+                char **ret_error) {
+
+        const char *text;
+        uint64_t usec;
+        uint32_t number; /* a boolean is as large on the wire */
+        int r;
+
+        if (streq(type, "s")) {
+                r = sd_bus_message_read(m, type, &text);
+                if (r < 0)
+                        return r;
+                return setting_table[id].type == SETTING_TYPE_GLOB
+                                       ? settings_set_glob(settings, id, text, source, ret_error)
+                                       : settings_set_text(settings, id, text, source, ret_error);
+        }
+
+        if (streq(type, "t")) {
+                r = sd_bus_message_read(m, type, &usec);
+                return r < 0 ? r : settings_set_number(settings, id, usec, source, ret_error);
+        }
+
+        r = sd_bus_message_read(m, type, &number);
+        return r < 0 ? r : settings_set_number(settings, id, number, source, ret_error);
+}
+
 /* Reads a variant into a setting. Negative errno with ret_error set. */
 static int read_setting(
                 sd_bus_message *m,
@@ -654,10 +1035,8 @@ static int read_setting(
                 sd_bus_error *ret_error) {
 
         static const char *const types[] = {
-                [SETTING_TYPE_GLOB] = "s",
-                [SETTING_TYPE_USEC] = "t",
-                [SETTING_TYPE_UNSIGNED] = "u",
-                [SETTING_TYPE_BOOLEAN] = "b",
+                [SETTING_TYPE_GLOB] = "s",    [SETTING_TYPE_USEC] = "t",   [SETTING_TYPE_UNSIGNED] = "u",
+                [SETTING_TYPE_BOOLEAN] = "b", [SETTING_TYPE_METHOD] = "s",
         };
         _cleanup_free_ char *error = NULL;
         const char *type;
@@ -676,25 +1055,7 @@ static int read_setting(
         r = enter_value(m, property, type, ret_error);
         if (r < 0)
                 return r;
-        if (setting_table[id].type == SETTING_TYPE_GLOB) {
-                const char *glob;
-
-                r = sd_bus_message_read(m, "s", &glob);
-                if (r >= 0)
-                        r = settings_set_glob(settings, id, glob, source, &error);
-        } else if (setting_table[id].type == SETTING_TYPE_USEC) {
-                uint64_t usec;
-
-                r = sd_bus_message_read(m, "t", &usec);
-                if (r >= 0)
-                        r = settings_set_number(settings, id, usec, source, &error);
-        } else {
-                uint32_t number; /* a boolean is as large on the wire */
-
-                r = sd_bus_message_read(m, type, &number);
-                if (r >= 0)
-                        r = settings_set_number(settings, id, number, source, &error);
-        }
+        r = read_value(m, id, type, source, settings, &error);
         if (error)
                 return sd_bus_error_setf(ret_error, SD_BUS_ERROR_INVALID_ARGS, "%s: %s", property, error);
         if (r < 0)
@@ -813,8 +1174,8 @@ void bus_settings_stored(Bus *bus, int r) {
         unsigned ids;
         bool runtime;
 
-        /* The caller was lost with its connection, but what it asked for was done: it has to hold. The next
-         * reload or start reads it. */
+        /* The caller was lost with its connection, but what it requested was done, and must stay in effect.
+         * The next reload or start reads it. */
         if (!call)
                 return;
 
@@ -1026,38 +1387,49 @@ static int on_log_object(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         return bus_authorize(userdata, m, AUTHORITY_ACTION_CONFIGURE, log_set_granted);
 }
 
-#define SHOWN(name, type, flags) SD_BUS_PROPERTY(name, type, get_property, 0, flags)
+#define SHOWN(name, type, getter, flags) SD_BUS_PROPERTY(name, type, getter, 0, flags)
 #define SETTING(name, type)                                                                                  \
         SD_BUS_WRITABLE_PROPERTY(                                                                            \
-                        name, type, get_property, refuse_property, 0,                                        \
+                        name, type, get_setting, refuse_property, 0,                                         \
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE | SD_BUS_VTABLE_UNPRIVILEGED)
 
 static const sd_bus_vtable bus_vtable[] = {
         SD_BUS_VTABLE_START(0),
 
-        SHOWN("Version", "s", SD_BUS_VTABLE_PROPERTY_CONST),
-        SHOWN("State", "s", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SHOWN("StateSinceUSec", "t", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SHOWN("StatusText", "s", 0),
+        SHOWN("Version", "s", get_version, SD_BUS_VTABLE_PROPERTY_CONST),
+        SHOWN("State", "s", get_state, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SHOWN("StateSinceUSec", "t", get_state_since, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SHOWN("StatusText", "s", get_status_text, 0),
+        SHOWN("Fault", "s", get_fault, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SETTING("Glob", "s"),
         SETTING("ThresholdUSec", "t"),
         SETTING("CrowdSize", "u"),
         SETTING("CrowdThresholdUSec", "t"),
+        SETTING("CountWaiting", "b"),
         SETTING("PollIntervalUSec", "t"),
-        SETTING("SweepIntervalUSec", "t"),
+        SETTING("IdleScanIntervalUSec", "t"),
         SETTING("RecoveryUSec", "t"),
+        SETTING("SyncMethod", "s"),
+        SETTING("FilesystemTimeoutUSec", "t"),
         SETTING("SyncTimeoutUSec", "t"),
         SETTING("DryRun", "b"),
-        SHOWN("SettingOrigins", "a{ss}", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SHOWN("PausedUntilUSec", "t", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SHOWN("EventSource", "s", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SHOWN("SyncCount", "t", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SHOWN("LastSyncUSec", "t", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SHOWN("LastSyncDurationUSec", "t", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SHOWN("LastSyncResult", "s", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SHOWN("WorkerCount", "u", 0),
-        SHOWN("OldestWorkerUSec", "t", 0),
-        SHOWN("LostEvents", "t", 0),
+        SHOWN("SettingOrigins", "a{ss}", get_setting_origins, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SHOWN("PausedUntilUSec", "t", get_paused_until, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SHOWN("EventSource", "s", get_event_source, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SHOWN("LostEvents", "t", get_lost_events, 0),
+        SHOWN("WorkerCount", "u", get_worker_count, 0),
+        SHOWN("SpinningCount", "u", get_spinning_count, 0),
+        SHOWN("WaitingCount", "u", get_waiting_count, 0),
+        SHOWN("LongestRunUSec", "t", get_longest_run, 0),
+        SHOWN("CrowdSizeInForce", "d", get_crowd_size_in_force, 0),
+        SHOWN("DirtyBytes", "t", get_dirty_bytes, 0),
+        SHOWN("WritebackBytes", "t", get_writeback_bytes, 0),
+        SHOWN("SyncCount", "t", get_sync_count, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SHOWN("SyncsUnhelpful", "u", get_syncs_unhelpful, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SHOWN("LastSyncUSec", "t", get_last_sync_start, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SHOWN("LastSyncDurationUSec", "t", get_last_sync_duration, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SHOWN("LastSyncResult", "s", get_last_sync_result, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SHOWN("FilesystemResults", "aa{sv}", get_filesystem_results, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 
         SD_BUS_METHOD("Pause", NULL, NULL, on_pause, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
@@ -1072,6 +1444,12 @@ static const sd_bus_vtable bus_vtable[] = {
                         SD_BUS_NO_ARGS,
                         SD_BUS_RESULT("t", duration_usec),
                         on_force_sync,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "SyncFilesystem",
+                        SD_BUS_ARGS("s", path),
+                        SD_BUS_RESULT("t", duration_usec),
+                        on_sync_filesystem,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
                         "SetProperties",
@@ -1120,107 +1498,201 @@ static const sd_bus_vtable log_control_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-/* Telling */
+/* Reporting */
 
-static int emit_episode_started(sd_bus *connection, const Episode *episode, bool dry_run) {
-        const EpisodeWorker *longest = episode_longest_run(episode);
-        char name[sizeof(longest->worker.name) * 4];
+/* Opens a signal and the dictionary that ends it; the one below closes and sends it. */
+static int open_signal(
+                sd_bus *connection,
+                const char *member,
+                uint64_t id,
+                const uint64_t *episode_id,
+                sd_bus_message **ret) {
 
-        log_escape(longest->worker.name, name, sizeof(name));
-        return sd_bus_emit_signal(
-                        connection, BUS_PATH, BUS_INTERFACE, "EpisodeStarted", "ta{sv}", episode->id, 6,
-                        "Rule", "s", engine_rule_to_string(episode->rule), "StartUSec", "t",
-                        episode->start.realtime_usec, "WorkerCount", "u", episode->worker_count,
-                        "OldestWorkerUSec", "t", longest->running_usec, "Name", "s", name, "DryRun", "b",
-                        (int) dry_run);
-}
-
-static int emit_episode_ended(sd_bus *connection, const Episode *episode) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *signal = NULL;
         int r;
 
-        r = sd_bus_message_new_signal(connection, &signal, BUS_PATH, BUS_INTERFACE, "EpisodeEnded");
+        r = sd_bus_message_new_signal(connection, &signal, BUS_PATH, BUS_INTERFACE, member);
         if (r < 0)
                 return r;
-        r = sd_bus_message_append(signal, "t", episode->id);
+        r = sd_bus_message_append(signal, "t", id);
+        if (r >= 0 && episode_id)
+                r = sd_bus_message_append(signal, "t", *episode_id);
         if (r < 0)
                 return r;
-        r = append_episode(signal, episode);
+        r = sd_bus_message_open_container(signal, 'a', "{sv}");
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_POINTER(signal);
+        return 0;
+}
+
+static int send_signal(sd_bus *connection, sd_bus_message *signal) {
+        int r;
+
+        r = sd_bus_message_close_container(signal);
         if (r < 0)
                 return r;
 
         return sd_bus_send(connection, signal, NULL);
 }
 
-static int emit_sync_started(sd_bus *connection, const EngineSync *sync) {
-        return sd_bus_emit_signal(
-                        connection, BUS_PATH, BUS_INTERFACE, "SyncStarted", "tta{sv}", sync->id,
-                        sync->episode_id, 6, "StartUSec", "t", sync->start.realtime_usec, "Rule", "s",
-                        engine_rule_to_string(sync->rule), "WorkerCount", "u", sync->worker_count,
-                        "OldestWorkerUSec", "t", sync->oldest_usec, "Forced", "b",
+static int emit_episode_started(sd_bus *connection, const Episode *episode) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *signal = NULL;
+        const EpisodeWorker *longest = episode->workers; /* zero where none was noted */
+        int r;
+
+        r = open_signal(connection, "EpisodeStarted", episode->id, NULL, &signal);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(
+                        signal, "{sv}{sv}{sv}{sv}{sv}", "Rule", "s", engine_rule_to_string(episode->rule),
+                        "StartUSec", "t", episode->start.realtime_usec, "WorkerCount", "u",
+                        episode->worker_max, "LongestRunUSec", "t", longest->run_usec, "DryRun", "b",
+                        (int) episode->dry_run);
+        if (r >= 0)
+                r = append_text_entry(signal, "Work", episode->work);
+        if (r >= 0)
+                r = append_text_entry(signal, "Name", longest->worker.name);
+        if (r < 0)
+                return r;
+
+        return send_signal(connection, signal);
+}
+
+static int emit_episode_ended(sd_bus *connection, const Episode *episode) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *signal = NULL;
+        int r;
+
+        r = open_signal(connection, "EpisodeEnded", episode->id, NULL, &signal);
+        if (r < 0)
+                return r;
+        r = append_episode_entries(signal, episode);
+        if (r < 0)
+                return r;
+
+        return send_signal(connection, signal);
+}
+
+static int emit_sync_started(sd_bus *connection, const Sync *sync) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *signal = NULL;
+        int r;
+
+        r = open_signal(connection, "SyncStarted", sync->id, &sync->episode_id, &signal);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(
+                        signal, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "StartUSec", "t", sync->start.realtime_usec,
+                        "Rule", "s", engine_rule_to_string(sync->rule), "WorkerCount", "u",
+                        sync->worker_count, "LongestRunUSec", "t", sync->longest_run_usec, "Method", "s",
+                        sync_method_to_string(sync->method), "Requested", "b",
                         (int) (sync->rule == RULE_NONE), "DryRun", "b", (int) sync->dry_run);
+        if (r < 0)
+                return r;
+
+        return send_signal(connection, signal);
 }
 
-static int emit_sync_finished(sd_bus *connection, const EngineSync *sync) {
-        return sd_bus_emit_signal(
-                        connection, BUS_PATH, BUS_INTERFACE, "SyncFinished", "tta{sv}", sync->id,
-                        sync->episode_id, 5, "StartUSec", "t", sync->start.realtime_usec, "DurationUSec", "t",
-                        sync->duration_usec, "Result", "s", sync_result_to_string(sync->result), "Forced",
-                        "b", (int) (sync->rule == RULE_NONE), "DryRun", "b", (int) sync->dry_run);
+static int emit_sync_finished(sd_bus *connection, const Sync *sync) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *signal = NULL;
+        int r;
+
+        r = open_signal(connection, "SyncFinished", sync->id, &sync->episode_id, &signal);
+        if (r < 0)
+                return r;
+        r = append_sync_entries(signal, sync);
+        if (r < 0)
+                return r;
+
+        return send_signal(connection, signal);
 }
 
-static void emit_changes(sd_bus *connection, const Engine *engine, unsigned actions) {
-        char *names[8]; /* sd-bus wants them writable, but does not write */
+/* The properties that an event changes. */
+static const char *const *changed_properties(const EngineEvent *event) {
+        static const char *const none[] = { NULL },
+                                 *const started[] = { "SyncCount", "FilesystemResults", NULL },
+                                 *const state[] = { "State", "StateSinceUSec", NULL },
+                                 *const last_sync[] = { "LastSyncUSec", "LastSyncDurationUSec",
+                                                        "LastSyncResult", NULL },
+                                 *const pause[] = { "PausedUntilUSec", NULL },
+                                 *const unhelpful[] = { "SyncsUnhelpful", NULL };
+
+        switch (event->type) {
+        case EVENT_STATE_CHANGED:
+                return state;
+        case EVENT_SYNC_STARTED:
+                return event->sync.dry_run ? none : started;
+        case EVENT_SYNC_ENDED:
+                return event->sync.dry_run ? none : last_sync;
+        case EVENT_PAUSE_CHANGED:
+                return pause;
+        case EVENT_UNHELPFUL_CHANGED:
+                return unhelpful;
+        default:
+                return none;
+        }
+}
+
+static bool names_contain(char *const *names, size_t n, const char *name) {
+        for (size_t i = 0; i < n; i++)
+                if (streq(names[i], name))
+                        return true;
+
+        return false;
+}
+
+/* One signal with all names, each once. */
+static void emit_changes(sd_bus *connection, const EngineEvents *events) {
+        char *names[CHANGES_MAX + 1]; /* sd-bus wants them writable, but does not write */
         size_t n = 0;
 
-        if (actions & ENGINE_STATE_CHANGED) {
-                names[n++] = (char *) "State";
-                names[n++] = (char *) "StateSinceUSec";
-        }
-        if ((actions & ENGINE_START_SYNC) && !engine_sync(engine)->dry_run)
-                names[n++] = (char *) "SyncCount";
-        if ((actions & ENGINE_SYNC_STALLED) ||
-            ((actions & ENGINE_SYNC_ENDED) && !engine_last_sync(engine)->dry_run)) {
-                names[n++] = (char *) "LastSyncUSec";
-                names[n++] = (char *) "LastSyncDurationUSec";
-                names[n++] = (char *) "LastSyncResult";
-        }
-        if (actions & ENGINE_PAUSE_CHANGED)
-                names[n++] = (char *) "PausedUntilUSec";
+        for (size_t i = 0; i < events->n; i++)
+                for (const char *const *name = changed_properties(&events->events[i]); *name; name++)
+                        if (n < CHANGES_MAX && !names_contain(names, n, *name))
+                                names[n++] = (char *) *name;
         names[n] = NULL;
 
         if (n > 0)
                 (void) sd_bus_emit_properties_changed_strv(connection, BUS_PATH, BUS_INTERFACE, names);
 }
 
-/* A signal that can't be sent is lost: the bus is gone. Nobody can be told of that. */
-void bus_tell(Bus *bus, unsigned actions) {
-        sd_bus *connection = bus_connection_get(bus->connection);
-        const Engine *engine = manager_engine(bus->manager);
-
-        if (!connection || actions == 0)
-                return;
-
-        emit_changes(connection, engine, actions);
-
-        if (actions & ENGINE_EPISODE_STARTED)
-                (void) emit_episode_started(
-                                connection, engine_episode(engine), manager_settings(bus->manager)->dry_run);
-        if (actions & ENGINE_SYNC_ENDED)
-                (void) emit_sync_finished(connection, engine_last_sync(engine));
-        if (actions & ENGINE_START_SYNC)
-                (void) emit_sync_started(connection, engine_sync(engine));
-        if ((actions & ENGINE_EPISODE_ENDED) && engine_n_episodes(engine) > 0)
-                (void) emit_episode_ended(
-                                connection, engine_ended_episode(engine, engine_n_episodes(engine) - 1));
-
-        if (actions & ENGINE_SYNC_ENDED)
-                bus_reply_waiters(bus, engine_last_sync(engine));
-
-        bus_connection_told(bus->connection);
+static void emit_event(sd_bus *connection, const EngineEvent *event, const Episode *episode) {
+        switch (event->type) {
+        case EVENT_EPISODE_STARTED:
+                (void) emit_episode_started(connection, episode);
+                break;
+        case EVENT_EPISODE_ENDED:
+                (void) emit_episode_ended(connection, episode);
+                break;
+        case EVENT_SYNC_STARTED:
+                (void) emit_sync_started(connection, &event->sync);
+                break;
+        case EVENT_SYNC_ENDED:
+                (void) emit_sync_finished(connection, &event->sync);
+                break;
+        default:
+                break;
+        }
 }
 
-void bus_tell_settings(Bus *bus, unsigned ids) {
+/* A signal that can't be sent is lost: the bus is gone, and with it everyone who could be informed. */
+void bus_report(Bus *bus, const EngineEvents *events) {
+        sd_bus *connection = bus_connection_get(bus->connection);
+
+        if (!connection || events->n == 0)
+                return;
+
+        emit_changes(connection, events);
+        for (size_t i = 0; i < events->n; i++)
+                emit_event(connection, &events->events[i], &events->episode);
+        for (size_t i = 0; i < events->n; i++)
+                if (events->events[i].type == EVENT_SYNC_ENDED)
+                        bus_reply_waiters(bus, &events->events[i].sync);
+
+        bus_connection_sent(bus->connection);
+}
+
+void bus_report_settings(Bus *bus, unsigned ids) {
         sd_bus *connection = bus_connection_get(bus->connection);
         char *names[_SETTING_MAX + 2];
         size_t n = 0;
@@ -1235,26 +1707,53 @@ void bus_tell_settings(Bus *bus, unsigned ids) {
         names[n] = NULL;
 
         (void) sd_bus_emit_properties_changed_strv(connection, BUS_PATH, BUS_INTERFACE, names);
-        bus_connection_told(bus->connection);
+        bus_connection_sent(bus->connection);
 }
 
-void bus_tell_event_source(Bus *bus) {
+static void bus_report_property(Bus *bus, const char *property) {
         sd_bus *connection = bus_connection_get(bus->connection);
 
         if (!connection)
                 return;
 
-        (void) sd_bus_emit_properties_changed(connection, BUS_PATH, BUS_INTERFACE, "EventSource", NULL);
-        bus_connection_told(bus->connection);
+        (void) sd_bus_emit_properties_changed(connection, BUS_PATH, BUS_INTERFACE, property, NULL);
+        bus_connection_sent(bus->connection);
+}
+
+void bus_report_event_source(Bus *bus) {
+        bus_report_property(bus, "EventSource");
+}
+
+void bus_report_fault(Bus *bus) {
+        bus_report_property(bus, "Fault");
+}
+
+void bus_report_filesystems(Bus *bus) {
+        if (has_filesystem_results(manager_engine(bus->manager)))
+                bus_report_property(bus, "FilesystemResults");
 }
 
 /* Connecting */
+
+/* sd-bus would open a file for this call, and close the connection where that file is empty. */
+static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        if (!sd_bus_message_is_method_call(m, "org.freedesktop.DBus.Peer", "GetMachineId"))
+                return 0;
+
+        return sd_bus_error_set(
+                        ret_error, SD_BUS_ERROR_NOT_SUPPORTED,
+                        "GetMachineId would read a file; the bus itself answers it");
+}
 
 static int begin_connection(sd_bus *connection, void *userdata) {
         Bus *bus = userdata;
         int r;
 
         r = authority_new(connection, &bus->authority);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_add_filter(connection, NULL, on_message, bus);
         if (r < 0)
                 return r;
 
@@ -1277,6 +1776,9 @@ static void end_connection(void *userdata) {
         Bus *bus = userdata;
 
         g_queue_clear_full(&bus->list_calls, list_call_free);
+
+        g_list_free_full(bus->filesystem_calls, filesystem_call_free);
+        bus->filesystem_calls = NULL;
 
         bus->store_call = sd_bus_message_unref(bus->store_call);
         while (bus->waiters) {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * Births of kernel threads: see connector.h.
+ * Thread creation events: see connector.h.
  *
  * A message of the proc connector is one datagram: nlmsghdr, cn_msg, proc_event. To listen takes three steps,
  * in an order that works on all kernels: join the multicast group, send PROC_CN_MCAST_LISTEN alone and await
  * its acknowledgement, and then ask for fork events only, which kernels before 6.6 ignore without a word.
  *
  * The acknowledgement goes to the whole group, as an event of type NONE; the request's cn_msg.ack plus one
- * tells whose it is. A kernel that does not listen to the sender (another pid or user namespace) sends none,
+ * says whose it is. A kernel that does not listen to the sender (another pid or user namespace) sends none,
  * and no error either.
  */
 
@@ -28,7 +28,7 @@
 
 #define ACKNOWLEDGEMENT_TIMEOUT_USEC (1 * USEC_PER_SEC)
 
-/* A storm of births must not keep the event loop from its other work. */
+/* A storm of thread creations must not keep the event loop from its other work. */
 #define MESSAGES_PER_WAKEUP 64
 
 /* A message of the proc connector has 76 bytes; only a forged one is longer. */
@@ -52,7 +52,7 @@ struct Connector {
         connector_event_t on_event;
         void *userdata;
 
-        uint32_t cookie; /* sent as cn_msg.ack, to tell our acknowledgement from those of others */
+        uint32_t cookie; /* sent as cn_msg.ack, to distinguish our acknowledgement from those of others */
         bool asked;      /* the kernel may count us among its listeners */
         bool listening;
         uint64_t wakeups;
@@ -63,7 +63,8 @@ static uint32_t connector_acknowledgement(const Connector *connector) {
         return connector->cookie + 1;
 }
 
-/* Lets the kernel drop, before it wakes anybody, all but our acknowledgement and births of kernel threads. */
+/* Lets the kernel drop, before it wakes anybody, all but our acknowledgement and the creation of kernel
+ * threads. */
 static int attach_filter(int fd, uint32_t acknowledgement) {
         enum {
                 ACK = NLMSG_HDRLEN + offsetof(struct cn_msg, ack),

@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * Births of kernel threads, from the kernel's proc connector (drivers/connector/cn_proc.c). A socket filter
+ * Thread creation events, from the kernel's proc connector (drivers/connector/cn_proc.c). A socket filter
  * drops all but fork events whose parent is kthreadd (pid 2), so that a user process's fork never wakes the
- * daemon. An event is a hint to look a little later: the newborn has no work yet, and stuck workers may well
- * be old ones.
+ * daemon. An event only means that a scan is worth while a little later: the new thread has no work yet, and
+ * stuck workers may well be older threads.
  */
 
 #include <systemd/sd-event.h>
@@ -19,9 +19,9 @@ typedef struct Connector Connector;
  * acknowledgement. */
 typedef void (*connector_state_t)(bool listening, const char *reason, void *userdata);
 
-/* Kernel threads were born (n_births > 0), or events were lost (lost: ENOBUFS; anything may have happened).
- */
-typedef void (*connector_event_t)(unsigned n_births, bool lost, void *userdata);
+/* Kernel threads were created (n_created > 0), or events were lost (lost: ENOBUFS; anything may have
+ * happened). */
+typedef void (*connector_event_t)(unsigned n_created, bool lost, void *userdata);
 
 /* Opens the socket, filters it, and asks the kernel to listen; the answer comes through state within 1 s.
  * Negative errno when the kernel has no such thing (-EPROTONOSUPPORT), or refuses (-EPERM, -ECONNREFUSED in a
@@ -33,27 +33,27 @@ int connector_new(
                 void *userdata,
                 Connector **ret);
 
-/* Tells the kernel to stop listening (PROC_CN_MCAST_IGNORE), or its count of listeners would leak. */
+/* Asks the kernel to send no more events (PROC_CN_MCAST_IGNORE), or its count of listeners would leak. */
 Connector *connector_free(Connector *connector);
 DEFINE_TRIVIAL_CLEANUP(Connector *, connector_free);
 
 /* Why connector_new() failed, for people. */
 const char *connector_strerror(int error);
 
-/* What one datagram of the proc connector tells. */
+/* What one datagram of the proc connector says. */
 typedef enum ConnectorNews {
         CONNECTOR_NOTHING,      /* of no interest, or no message of the proc connector at all */
-        CONNECTOR_BIRTH,        /* of a kernel thread */
+        CONNECTOR_BIRTH,        /* a kernel thread was created */
         CONNECTOR_ACKNOWLEDGED, /* the request with this acknowledgement (its cn_msg.ack plus one) */
 } ConnectorNews;
 
-/* Takes a datagram apart, which is aligned as a struct nlmsghdr. *ret_error gets what an acknowledgement
- * says, 0 or an errno, and is untouched else. */
+/* Parses a datagram, which is aligned as a struct nlmsghdr. *ret_error gets the value of an acknowledgement,
+ * 0 or an errno; otherwise it is untouched. */
 ConnectorNews connector_parse(
                 const void *datagram,
                 size_t size,
                 uint32_t acknowledgement,
                 uint32_t *ret_error);
 
-/* How many messages were woken up for, for tests: user processes' forks must not be among them. */
+/* How many messages woke the daemon, for tests: forks of user processes must not be among them. */
 uint64_t connector_wakeups(const Connector *connector);

@@ -1,61 +1,62 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The engine: see engine.h for what it promises. */
+/* The engine: see engine.h for what it promises, and docs/detection.md for its rules. */
 
 #include "engine.h"
 
 #include <assert.h>
-#include <glib.h>
 
-#include "memory.h"
+#include "load.h"
 
-/* Room for this many running workers from the start; more are allocated for. */
-#define WORKERS_INITIAL 4096
+/* A scan stands for the time since the scan before, but never for more than so many scan intervals: nobody
+ * saw what happened in between. */
+#define SCAN_WEIGHT_MAX 1.5
 
-/* Memory for so many is there at any time. What a storm of more needed is given back after so many looks in a
- * row without one. */
-#define CALM_WORKERS 128
-#define CALM_LOOKS 8
+/* The scan of an idle machine stands for this share of the crowd's threshold. It makes up for a part of the
+ * wait for it: without thread creation events up to an idle scan interval. Less than twice as much is safe: a
+ * burst that one scan saw does not suffice for the rule. */
+#define IDLE_SCAN_SHARE 0.15
 
-/* So many different works are judged for a crowd at once. A machine with the bug runs one of them. */
-#define CROWDS_MAX 16
+/* The built-in CrowdSize is at most this share of the online CPUs, but at least so many workers: before Linux
+ * 6.5 only one such worker can spin on each CPU, with gaps. */
+#define CROWD_CPU_SHARE 0.75
+#define CROWD_SIZE_MIN 1.5
 
-/* The course of a crowd is remembered in so many points; more are thinned out. */
-#define CROWD_POINTS_MAX 64
+/* An episode of rule `worker` ends when fewer than so many workers spin on average, one of rule `crowd` at
+ * this share of the crowd size. */
+#define EPISODE_END_SHARE 0.5
 
-typedef struct CrowdPoint {
-        uint64_t at_usec;
-        uint64_t area; /* workers times microseconds, up to then */
-} CrowdPoint;
+/* While scans follow running workers, so many of them fit into a threshold at least. */
+#define SCANS_PER_THRESHOLD 5
 
-/* Workers that run the same work, over time. They may take turns: in the real bug each breaks off after a
- * while. */
-typedef struct Crowd {
-        char work[WORKER_NAME_MAX + 1]; /* empty: the slot is free */
-        uint64_t since_usec;            /* the first look that found one */
-        size_t count;                   /* at the last look */
-        unsigned n_empty_looks;         /* in a row */
-        size_t n_points;
-        CrowdPoint points[CROWD_POINTS_MAX]; /* the last one is the last look */
-} Crowd;
+/* Of the runs that are kept, waiting workers take so many at most: those that spin decide. */
+#define RUNS_WAITING_MAX (ENGINE_RUNS_MAX / 2)
+
+/* When the next sync may come. Dry runs have one of their own, so that they change nothing for real syncs. */
+typedef struct Pacing {
+        uint64_t last_end_usec; /* of the last sync; 0: no Recovery time */
+        unsigned backoff;       /* the Recovery time counts so many times */
+        uint32_t n_unhelpful;   /* automatic syncs in a row that did not help */
+} Pacing;
 
 struct Engine {
         Settings settings;
+        uint64_t scan_cost_usec; /* scans come no more often than this */
+        unsigned n_cpus;
         bool polling;
 
-        uint64_t last_look_usec;
-        uint64_t hint_look_usec; /* a look is due because of a birth; USEC_INFINITY for none */
+        uint64_t last_scan_usec;
+        uint64_t last_running_usec; /* the last scan with a running worker; 0 for none yet */
+        uint64_t created_usec;      /* a scan is due because a thread was created; USEC_INFINITY for none */
 
-        RunningWorker *running; /* sorted by pid, then start time */
+        Run runs[2][ENGINE_RUNS_MAX];
+        Run *running, *scratch; /* sorted by pid, then start time */
         size_t n_running;
-        size_t n_allocated;     /* of both arrays */
-        RunningWorker *scratch; /* the other one, to merge into */
-        bool storm;             /* more than a few ran since memory was given back */
-        unsigned n_calm_looks;  /* in a row */
-        bool active;            /* somebody ran at one of the last two looks */
-        bool last_look_empty;
+        uint32_t n_spinning, n_waiting;
+        Loads loads;
 
-        Crowd crowds[CROWDS_MAX];
+        bool waiting_reported;
+        uint64_t last_waiting_usec;
 
         EngineState state;
         Moment state_since;
@@ -63,24 +64,27 @@ struct Engine {
         uint64_t paused_until_usec;          /* CLOCK_MONOTONIC; 0 not paused */
         uint64_t paused_until_realtime_usec; /* the same for people */
 
+        /* What EVENT_CONFIRM is about. */
+        EngineRule confirm_rule;
+        char confirm_work[WORKER_NAME_MAX + 1];
+
         bool syncing;
-        bool force_pending; /* another one was asked for during this one */
-        EngineSync sync;    /* the one under way */
-        EngineSync last_sync;
-        EngineSync last_real_sync;
-        uint64_t last_sync_end_usec; /* 0: no recovery */
-        size_t last_sync_running;    /* so many ran when the last sync was asked for */
-        unsigned backoff;            /* the Recovery time counts so many times */
-        uint64_t n_syncs;            /* ids given */
+        bool request_pending;               /* another one was requested during this one */
+        uint64_t filesystems_answered_usec; /* 0: not yet */
+        SyncResult filesystems_result;
+        Sync sync; /* the one under way */
+        Sync last_sync;
+        uint64_t n_syncs; /* ids used */
         uint64_t n_real_syncs;
+        Pacing real_pacing, dry_pacing;
 
         bool in_episode;
-        Episode episode; /* the ongoing one, in the tables below: no allocation when it starts */
-        EpisodeWorker episode_workers[ENGINE_EPISODE_WORKERS_MAX];
-        EngineSync episode_syncs[ENGINE_EPISODE_SYNCS_MAX];
+        Episode episode;      /* the ongoing one */
+        Moment last_spinning; /* the last scan with a spinning worker of its work */
+        uint64_t last_episode_end_usec;
         uint64_t n_episodes;
-        Episode *history[ENGINE_EPISODES_MAX]; /* oldest first, each one block that its tables are in, too */
-        size_t n_history;
+        Episode history[ENGINE_EPISODES_MAX]; /* a ring */
+        size_t first_ended, n_ended;
 };
 
 const char *engine_state_to_string(EngineState state) {
@@ -92,115 +96,127 @@ const char *engine_state_to_string(EngineState state) {
         return names[state];
 }
 
-const char *engine_rule_to_string(EngineRule rule) {
-        static const char *const names[] = {
-                [RULE_NONE] = "",
-                [RULE_WORKER] = "worker",
-                [RULE_CROWD] = "crowd",
-        };
+/* Events */
 
-        return names[rule];
+static EngineEvent *add_event(EngineEvents *events, EngineEventType type) {
+        EngineEvent *event;
+
+        assert(events->n < ENGINE_EVENTS_MAX);
+        event = &events->events[events->n++];
+        event->type = type;
+        return event;
 }
 
-const char *engine_outcome_to_string(EngineOutcome outcome) {
-        static const char *const names[] = {
-                [OUTCOME_ONGOING] = "ongoing",
-                [OUTCOME_RECOVERED] = "recovered",
-                [OUTCOME_CLEARED] = "cleared",
-        };
-
-        return names[outcome];
+/* Several causes in one input are one change. */
+static void add_event_once(EngineEvents *events, EngineEventType type) {
+        if (!engine_events_find(events, type))
+                (void) add_event(events, type);
 }
 
-const char *sync_result_to_string(SyncResult result) {
-        static const char *const names[] = {
-                [SYNC_PENDING] = "",
-                [SYNC_OK] = "ok",
-                [SYNC_STALLED] = "stalled",
-                [SYNC_FAILED] = "failed",
-        };
-
-        return names[result];
+static void add_sync_event(EngineEvents *events, EngineEventType type, const Sync *sync) {
+        add_event(events, type)->sync = *sync;
 }
 
-/* Makes room for n workers in both arrays. The old ones stay as they are when there is no memory. */
-static int engine_reserve(Engine *engine, size_t n) {
-        RunningWorker *running, *scratch;
+const EngineEvent *engine_events_find(const EngineEvents *events, EngineEventType type) {
+        for (size_t i = 0; i < events->n; i++)
+                if (events->events[i].type == type)
+                        return &events->events[i];
 
-        if (n <= engine->n_allocated)
-                return 0;
-
-        n = MAX(n, engine->n_allocated * 2);
-
-        running = g_try_realloc_n(engine->running, n, sizeof(RunningWorker));
-        if (!running)
-                return -ENOMEM;
-        engine->running = running;
-
-        scratch = g_try_realloc_n(engine->scratch, n, sizeof(RunningWorker));
-        if (!scratch)
-                return -ENOMEM;
-        engine->scratch = scratch;
-        engine->n_allocated = n;
-        return 0;
-}
-
-int engine_new(const Settings *settings, Moment now, Engine **ret) {
-        _cleanup_(engine_freep) Engine *engine = NULL;
-        int r;
-
-        engine = g_try_new0(Engine, 1);
-        if (!engine)
-                return -ENOMEM;
-
-        r = engine_reserve(engine, WORKERS_INITIAL);
-        if (r < 0)
-                return r;
-
-        /* Touched now, so that it is there (and locked) when it is needed. */
-        memset(engine->running, 0, CALM_WORKERS * sizeof(RunningWorker));
-        memset(engine->scratch, 0, CALM_WORKERS * sizeof(RunningWorker));
-
-        engine->settings = *settings;
-        engine->last_look_usec = now.monotonic_usec;
-        engine->hint_look_usec = USEC_INFINITY;
-        engine->last_look_empty = true;
-        engine->state_since = now;
-        engine->backoff = 1;
-
-        *ret = TAKE_POINTER(engine);
-        return 0;
-}
-
-Engine *engine_free(Engine *engine) {
-        if (!engine)
-                return NULL;
-
-        for (size_t i = 0; i < engine->n_history; i++)
-                g_free(engine->history[i]);
-        g_free(engine->running);
-        g_free(engine->scratch);
-        g_free(engine);
         return NULL;
 }
 
-uint64_t engine_recovery_end_usec(const Engine *engine) {
-        if (engine->last_sync_end_usec == 0)
-                return 0;
+/* What is in force */
 
-        return usec_add(engine->last_sync_end_usec, engine->settings.recovery_usec * engine->backoff);
+double engine_crowd_size(const Engine *engine) {
+        double size = engine->settings.crowd_size;
+
+        if (size > 0 && settings_is_built_in(&engine->settings, SETTING_CROWD_SIZE))
+                size = MIN(size, MAX(CROWD_SIZE_MIN, CROWD_CPU_SHARE * engine->n_cpus));
+
+        return size;
+}
+
+static LoadRules engine_rules(const Engine *engine) {
+        return (LoadRules){
+                .crowd_size = engine_crowd_size(engine),
+                .crowd_threshold_usec = engine->settings.crowd_threshold_usec,
+                .threshold_usec = engine->settings.threshold_usec,
+                .count_waiting = engine->settings.count_waiting,
+        };
+}
+
+/* So that there are some scans within each threshold. */
+static uint64_t engine_scan_interval_max_usec(const Engine *engine) {
+        const Settings *settings = &engine->settings;
+        uint64_t threshold_usec = settings->threshold_usec;
+
+        if (settings->crowd_size > 0)
+                threshold_usec = MIN(threshold_usec, settings->crowd_threshold_usec);
+
+        return threshold_usec / SCANS_PER_THRESHOLD;
+}
+
+/* Between two scans while workers run. */
+static uint64_t engine_scan_interval_usec(const Engine *engine) {
+        return MIN(engine->settings.poll_interval_usec, engine_scan_interval_max_usec(engine));
+}
+
+static bool engine_follows_workers(const Engine *engine, uint64_t now_usec) {
+        return engine->syncing || engine->in_episode ||
+               (engine->last_running_usec > 0 &&
+                now_usec < usec_add(engine->last_running_usec, engine->settings.crowd_threshold_usec));
 }
 
 static bool engine_paused(const Engine *engine) {
         return engine->paused_until_usec > 0;
 }
 
+/* Recovery */
+
+static const Pacing *engine_pacing(const Engine *engine) {
+        return engine->settings.dry_run ? &engine->dry_pacing : &engine->real_pacing;
+}
+
+uint64_t engine_recovery_end_usec(const Engine *engine) {
+        const Pacing *pacing = engine_pacing(engine);
+        uint64_t recovery_usec;
+
+        if (pacing->last_end_usec == 0)
+                return 0;
+
+        recovery_usec = engine->settings.recovery_usec * pacing->backoff;
+        if (pacing->n_unhelpful >= ENGINE_UNHELPFUL_MAX)
+                recovery_usec = MAX(recovery_usec, (uint64_t) ENGINE_UNHELPFUL_RECOVERY_USEC);
+
+        return usec_add(pacing->last_end_usec, recovery_usec);
+}
+
 static bool engine_recovering(const Engine *engine, Moment now) {
         return now.monotonic_usec < engine_recovery_end_usec(engine);
 }
 
+static void pacing_note_unhelpful(Pacing *pacing) {
+        pacing->backoff = MIN(pacing->backoff * 2, (unsigned) ENGINE_BACKOFF_MAX);
+        pacing->n_unhelpful++;
+}
+
+/* Returns whether anything changed. The Recovery time after the last sync goes on, undoubled. */
+static bool pacing_reset(Pacing *pacing) {
+        bool changed = pacing->n_unhelpful > 0;
+
+        pacing->backoff = 1;
+        pacing->n_unhelpful = 0;
+        return changed;
+}
+
+static void engine_reset_pacing(Engine *engine, EngineEvents *events) {
+        (void) pacing_reset(&engine->dry_pacing);
+        if (pacing_reset(&engine->real_pacing))
+                add_event_once(events, EVENT_UNHELPFUL_CHANGED);
+}
+
 /* The state is what the facts say. It is kept only to know since when. */
-static unsigned engine_settle(Engine *engine, Moment now) {
+static void engine_update_state(Engine *engine, Moment now, EngineEvents *events) {
         EngineState state;
 
         if (engine->syncing)
@@ -209,145 +225,22 @@ static unsigned engine_settle(Engine *engine, Moment now) {
                 state = ENGINE_PAUSED;
         else if (engine_recovering(engine, now))
                 state = ENGINE_RECOVERY;
-        else if (engine->active)
+        else if (engine->n_spinning + engine->n_waiting > 0)
                 state = ENGINE_BUSY;
         else
                 state = ENGINE_IDLE;
 
         if (state == engine->state)
-                return 0;
+                return;
 
         engine->state = state;
         engine->state_since = now;
-        return ENGINE_STATE_CHANGED;
+        add_event_once(events, EVENT_STATE_CHANGED);
 }
 
-/* Crowds */
+/* Runs */
 
-static uint64_t crowd_at_usec(const Crowd *crowd) {
-        return crowd->points[crowd->n_points - 1].at_usec;
-}
-
-/* The area up to a time between the first point and the last, on the line between its neighbours. */
-static uint64_t crowd_area(const Crowd *crowd, uint64_t at_usec) {
-        for (size_t i = crowd->n_points; i-- > 1;) {
-                const CrowdPoint *a = &crowd->points[i - 1], *b = &crowd->points[i];
-                __extension__ unsigned __int128 product;
-
-                if (at_usec >= b->at_usec)
-                        return b->area;
-                if (at_usec <= a->at_usec)
-                        continue;
-
-                product = b->area - a->area;
-                product *= at_usec - a->at_usec;
-                return a->area + (uint64_t) (product / (b->at_usec - a->at_usec));
-        }
-
-        return crowd->points[0].area;
-}
-
-/* Whether at least size workers ran on average over the last span, up to the last look. */
-static bool crowd_holds(const Crowd *crowd, uint32_t size, uint64_t span_usec) {
-        uint64_t now_usec, begin_usec;
-
-        if (crowd->work[0] == '\0' || size == 0)
-                return false;
-
-        now_usec = crowd_at_usec(crowd);
-        if (now_usec - crowd->since_usec < span_usec)
-                return false;
-
-        /* After the span was made longer, what was forgotten by then is left out. */
-        begin_usec = MAX(now_usec - span_usec, crowd->points[0].at_usec);
-
-        return crowd_area(crowd, now_usec) - crowd_area(crowd, begin_usec) >= size * (now_usec - begin_usec);
-}
-
-/* Keeps what is needed to look span back, and half the points where they are too many. */
-static void crowd_trim(Crowd *crowd, uint64_t span_usec) {
-        uint64_t begin_usec = usec_subtract(crowd_at_usec(crowd), span_usec);
-        size_t old = 0, kept;
-
-        while (old + 1 < crowd->n_points && crowd->points[old + 1].at_usec <= begin_usec)
-                old++;
-        if (old > 0) {
-                crowd->n_points -= old;
-                memmove(crowd->points, crowd->points + old, crowd->n_points * sizeof(CrowdPoint));
-        }
-
-        if (crowd->n_points < CROWD_POINTS_MAX)
-                return;
-
-        /* Lines between the remaining points keep the area; the last point must stay. */
-        kept = 0;
-        for (size_t i = 0; i < crowd->n_points; i += 2)
-                crowd->points[kept++] = crowd->points[i];
-        crowd->points[kept++] = crowd->points[crowd->n_points - 1];
-        crowd->n_points = kept;
-}
-
-static Crowd *engine_find_crowd(Engine *engine, const char *work) {
-        for (size_t i = 0; i < CROWDS_MAX; i++)
-                if (streq(engine->crowds[i].work, work))
-                        return &engine->crowds[i];
-
-        return NULL;
-}
-
-static void engine_count_crowds(Engine *engine, uint64_t now_usec) {
-        /* What was running at the last look is taken to have run until now. */
-        for (size_t i = 0; i < CROWDS_MAX; i++) {
-                Crowd *crowd = &engine->crowds[i];
-                CrowdPoint point;
-
-                if (crowd->work[0] == '\0')
-                        continue;
-
-                point.at_usec = now_usec;
-                point.area = crowd->points[crowd->n_points - 1].area +
-                             crowd->count * (now_usec - crowd_at_usec(crowd));
-                crowd->points[crowd->n_points++] = point;
-                crowd_trim(crowd, engine->settings.crowd_threshold_usec);
-                crowd->count = 0;
-        }
-
-        for (size_t i = 0; i < engine->n_running; i++) {
-                const char *work = worker_name_work(engine->running[i].worker.name);
-                Crowd *crowd;
-
-                if (!work || work[0] == '\0')
-                        continue;
-
-                crowd = engine_find_crowd(engine, work);
-                if (!crowd) {
-                        crowd = engine_find_crowd(engine, "");
-                        if (!crowd)
-                                continue; /* each slot is free again after two looks without its work */
-
-                        *crowd = (Crowd){
-                                .since_usec = now_usec,
-                                .n_points = 1,
-                                .points = { { .at_usec = now_usec } },
-                        };
-                        (void) g_strlcpy(crowd->work, work, sizeof(crowd->work));
-                }
-                crowd->count++;
-        }
-
-        for (size_t i = 0; i < CROWDS_MAX; i++) {
-                Crowd *crowd = &engine->crowds[i];
-
-                if (crowd->count > 0)
-                        crowd->n_empty_looks = 0;
-                else if (++crowd->n_empty_looks >= 2)
-                        crowd->work[0] = '\0';
-        }
-}
-
-/* Workers */
-
-static int worker_compare(const Worker *a, const Worker *b) {
+static int compare_workers(const Worker *a, const Worker *b) {
         if (a->pid != b->pid)
                 return a->pid < b->pid ? -1 : 1;
         if (a->start_time != b->start_time)
@@ -355,501 +248,737 @@ static int worker_compare(const Worker *a, const Worker *b) {
         return 0;
 }
 
-/* Goes through both sorted lists at once: the workers seen now, with what is known of them from before. The
- * same thread under another name has ended one work and begun another. With only_known, those not known
- * before are left out. */
-static void engine_merge(
-                Engine *engine,
-                uint64_t now_usec,
-                const Worker *workers,
-                size_t n_workers,
-                bool only_known) {
+/* Finds the run that a worker goes on with: the same thread in the same work. Both are sorted; *i is where
+ * the search goes on. */
+static const Run *find_run(const Engine *engine, const Worker *worker, size_t *i) {
+        while (*i < engine->n_running && compare_workers(&engine->running[*i].worker, worker) < 0)
+                (*i)++;
 
-        size_t known = 0, n = 0;
-        RunningWorker *merged;
+        if (*i < engine->n_running && worker_same(&engine->running[*i].worker, worker) &&
+            streq(engine->running[*i].worker.name, worker->name))
+                return &engine->running[*i];
 
-        /* Without memory for all of them, those that fit will do: a machine with so many is stuck anyhow. */
-        if (engine_reserve(engine, n_workers) < 0)
-                n_workers = engine->n_allocated;
-        merged = engine->scratch;
+        return NULL;
+}
 
-        for (size_t i = 0; i < n_workers; i++) {
-                const RunningWorker *before = NULL;
+/* How many new runs there is room for: those that go on are kept, since they are longer. */
+static size_t engine_count_free_runs(const Engine *engine, const Worker *workers, size_t n_workers) {
+        size_t n_known = 0;
 
-                while (known < engine->n_running &&
-                       worker_compare(&engine->running[known].worker, &workers[i]) < 0)
-                        known++;
-                if (known < engine->n_running && worker_same(&engine->running[known].worker, &workers[i]) &&
-                    streq(engine->running[known].worker.name, workers[i].name))
-                        before = &engine->running[known];
+        for (size_t i = 0, k = 0; i < n_workers; i++)
+                if (find_run(engine, &workers[i], &k))
+                        n_known++;
 
-                if (before)
-                        merged[n++] = (RunningWorker){
-                                .worker = workers[i],
-                                .since_usec = before->since_usec,
-                                .cpu_before_usec = before->cpu_before_usec,
-                        };
-                else if (!only_known)
-                        merged[n++] = (RunningWorker){
-                                .worker = workers[i],
-                                .since_usec = now_usec,
-                                .cpu_before_usec = workers[i].cpu_usec,
-                        };
+        return ENGINE_RUNS_MAX - n_known;
+}
+
+static void engine_count_worker(Engine *engine, const Worker *worker, uint64_t cpu_usec) {
+        if (worker_spins(worker))
+                engine->n_spinning++;
+        else
+                engine->n_waiting++;
+
+        loads_count(&engine->loads, worker, cpu_usec);
+}
+
+/* Takes over what a scan found: the runs, the counts, and what each work's workers used. */
+static void engine_update_runs(Engine *engine, uint64_t now_usec, const Worker *workers, size_t n_workers) {
+        size_t n_free = engine_count_free_runs(engine, workers, n_workers), n = 0;
+        size_t n_free_spinning = MIN(n_free, (size_t) ENGINE_RUNS_MAX - RUNS_WAITING_MAX);
+        size_t n_free_waiting = n_free - n_free_spinning;
+        Run *swap;
+
+        engine->n_spinning = engine->n_waiting = 0;
+
+        for (size_t i = 0, k = 0; i < n_workers; i++) {
+                const Worker *worker = &workers[i];
+                const Run *before = find_run(engine, worker, &k);
+
+                engine_count_worker(
+                                engine, worker,
+                                before ? usec_subtract(worker->cpu_usec, before->worker.cpu_usec) : 0);
+                if (!before) {
+                        size_t *n_room = worker_spins(worker) ? &n_free_spinning : &n_free_waiting;
+
+                        if (*n_room == 0)
+                                continue;
+                        (*n_room)--;
+                }
+
+                engine->scratch[n++] = (Run){
+                        .worker = *worker,
+                        .since_usec = before ? before->since_usec : now_usec,
+                        .waiting_since_usec = worker_spins(worker) ? 0
+                                              : before && before->waiting_since_usec > 0
+                                                              ? before->waiting_since_usec
+                                                              : now_usec,
+                };
         }
 
-        engine->scratch = engine->running;
-        engine->running = merged;
+        swap = engine->running;
+        engine->running = engine->scratch;
+        engine->scratch = swap;
         engine->n_running = n;
 }
 
-const RunningWorker *engine_oldest_worker(const Engine *engine) {
-        const RunningWorker *oldest = NULL;
+const Run *engine_longest_run(const Engine *engine) {
+        const Run *longest = NULL;
 
         for (size_t i = 0; i < engine->n_running; i++)
-                if (!oldest || engine->running[i].since_usec < oldest->since_usec)
-                        oldest = &engine->running[i];
-
-        return oldest;
-}
-
-uint64_t engine_running_usec(const Engine *engine, const RunningWorker *worker) {
-        return usec_subtract(engine->last_look_usec, worker->since_usec);
-}
-
-/* Gives memory back that is needed no longer. */
-static void engine_give_back(Engine *engine) {
-        if (engine->n_running > CALM_WORKERS)
-                engine->storm = true;
-        if (!engine->storm || engine->n_running > CALM_WORKERS) {
-                engine->n_calm_looks = 0;
-                return;
-        }
-        if (++engine->n_calm_looks < CALM_LOOKS)
-                return;
-
-        memory_give_back(engine->running, sizeof(RunningWorker), CALM_WORKERS, engine->n_allocated);
-        memory_give_back(engine->scratch, sizeof(RunningWorker), CALM_WORKERS, engine->n_allocated);
-        engine->storm = false;
-}
-
-static EngineRule engine_rule(const Engine *engine) {
-        const RunningWorker *oldest = engine_oldest_worker(engine);
-
-        if (oldest && engine_running_usec(engine, oldest) >= engine->settings.threshold_usec)
-                return RULE_WORKER;
-
-        for (size_t i = 0; i < CROWDS_MAX; i++)
-                if (crowd_holds(&engine->crowds[i], engine->settings.crowd_size,
-                                engine->settings.crowd_threshold_usec))
-                        return RULE_CROWD;
-
-        return RULE_NONE;
-}
-
-/* Episodes */
-
-static EpisodeWorker *episode_find_worker(Episode *episode, const Worker *worker) {
-        EpisodeWorker *shortest;
-
-        for (size_t i = 0; i < episode->n_workers; i++)
-                if (worker_same(&episode->workers[i].worker, worker))
-                        return &episode->workers[i];
-
-        if (episode->n_workers < ENGINE_EPISODE_WORKERS_MAX) {
-                EpisodeWorker *unused = &episode->workers[episode->n_workers++];
-
-                /* What the episode before left there is not of this one. */
-                *unused = (EpisodeWorker){};
-                return unused;
-        }
-
-        /* The table is full: the shortest run makes room for a longer one. */
-        shortest = &episode->workers[0];
-        for (size_t i = 1; i < episode->n_workers; i++)
-                if (episode->workers[i].running_usec < shortest->running_usec)
-                        shortest = &episode->workers[i];
-        return shortest;
-}
-
-const EpisodeWorker *episode_longest_run(const Episode *episode) {
-        const EpisodeWorker *longest = &episode->workers[0];
-
-        for (size_t i = 1; i < episode->n_workers; i++)
-                if (episode->workers[i].running_usec > longest->running_usec)
-                        longest = &episode->workers[i];
+                if (!longest || engine->running[i].since_usec < longest->since_usec)
+                        longest = &engine->running[i];
 
         return longest;
 }
 
-static void engine_note_episode_workers(Engine *engine) {
-        Episode *episode = &engine->episode;
-
-        episode->worker_count = MAX(episode->worker_count, (uint32_t) engine->n_running);
-
-        for (size_t i = 0; i < engine->n_running; i++) {
-                const RunningWorker *running = &engine->running[i];
-                uint64_t running_usec = engine_running_usec(engine, running);
-                EpisodeWorker *noted = episode_find_worker(episode, &running->worker);
-
-                if (!worker_same(&noted->worker, &running->worker)) {
-                        if (noted->worker.pid != 0 && running_usec <= noted->running_usec)
-                                continue;
-                        *noted = (EpisodeWorker){ .cpu_before_usec = running->cpu_before_usec };
-                }
-
-                noted->worker = running->worker;
-                noted->running_usec = MAX(noted->running_usec, running_usec);
-                noted->cpu_usec = usec_subtract(running->worker.cpu_usec, noted->cpu_before_usec);
-        }
-}
-
-static void engine_start_episode(Engine *engine, Moment now, EngineRule rule) {
-        engine->in_episode = true;
-        engine->episode = (Episode){
-                .id = ++engine->n_episodes,
-                .start = now,
-                .rule = rule,
-                .workers = engine->episode_workers,
-                .syncs = engine->episode_syncs,
-        };
-}
-
-static bool episode_has_real_sync(const Episode *episode) {
-        for (size_t i = 0; i < episode->n_syncs; i++)
-                if (!episode->syncs[i].dry_run && episode->syncs[i].result != SYNC_FAILED)
-                        return true;
-
-        return false;
-}
-
-/* A copy in one block, no larger than what the episode uses. NULL without memory. */
-static Episode *episode_copy(const Episode *episode) {
-        size_t workers_size = episode->n_workers * sizeof(EpisodeWorker),
-               syncs_size = episode->n_syncs * sizeof(EngineSync);
-        Episode *copy;
-
-        copy = g_try_malloc(sizeof(Episode) + workers_size + syncs_size);
-        if (!copy)
-                return NULL;
-
-        *copy = *episode;
-        copy->workers = (EpisodeWorker *) (copy + 1);
-        copy->syncs = (EngineSync *) (copy->workers + copy->n_workers);
-        memcpy(copy->workers, episode->workers, workers_size);
-        memcpy(copy->syncs, episode->syncs, syncs_size);
-        return copy;
-}
-
-static void engine_end_episode(Engine *engine, Moment now) {
-        Episode *ended;
-
-        engine->in_episode = false;
-        engine->backoff = 1;
-        engine->episode.end = now;
-        engine->episode.outcome =
-                        episode_has_real_sync(&engine->episode) ? OUTCOME_RECOVERED : OUTCOME_CLEARED;
-
-        if (engine->n_history == ENGINE_EPISODES_MAX) {
-                g_free(engine->history[0]);
-                engine->n_history--;
-                memmove(engine->history, engine->history + 1, engine->n_history * sizeof(Episode *));
-        }
-
-        ended = episode_copy(&engine->episode);
-        if (ended)
-                engine->history[engine->n_history++] = ended;
+uint64_t engine_run_usec(const Engine *engine, const Run *run) {
+        return usec_subtract(engine->last_scan_usec, run->since_usec);
 }
 
 /* Syncs */
 
-static void episode_append_sync(Episode *episode, const EngineSync *sync) {
-        episode->sync_count++;
+/* The record of the episode that a sync belongs to, ongoing or ended. */
+static Episode *engine_find_episode(Engine *engine, uint64_t id) {
+        if (engine->in_episode && engine->episode.id == id)
+                return &engine->episode;
 
-        if (episode->n_syncs == ENGINE_EPISODE_SYNCS_MAX) {
-                episode->n_syncs--;
-                memmove(episode->syncs, episode->syncs + 1, episode->n_syncs * sizeof(EngineSync));
-        }
-        episode->syncs[episode->n_syncs++] = *sync;
+        for (size_t i = 0; i < engine->n_ended; i++)
+                if (engine->history[i].id == id)
+                        return &engine->history[i];
+
+        return NULL;
 }
 
-static void episode_update_sync(Episode *episode, const EngineSync *sync) {
+static void engine_record_sync(Engine *engine, const Sync *sync) {
+        Episode *episode = sync->episode_id > 0 ? engine_find_episode(engine, sync->episode_id) : NULL;
+
+        if (episode)
+                episode_note_sync(episode, sync);
+}
+
+/* Whether it helped is known: what follows from it. The sync under way and the last one keep it, too. */
+static void engine_judge_sync(Engine *engine, const Sync *sync, EngineEvents *events) {
+        Pacing *pacing = &engine->real_pacing;
+
+        if (engine->syncing && engine->sync.id == sync->id)
+                engine->sync.helped = sync->helped;
+        if (engine->last_sync.id == sync->id)
+                engine->last_sync.helped = sync->helped;
+
+        add_sync_event(events, EVENT_SYNC_JUDGED, sync);
+
+        if (sync->helped == HELPED_YES)
+                engine_reset_pacing(engine, events);
+        else if (sync->rule != RULE_NONE && sync->result != SYNC_FAILED) {
+                pacing_note_unhelpful(pacing);
+                add_event_once(events, EVENT_UNHELPFUL_CHANGED);
+                if (pacing->n_unhelpful == ENGINE_UNHELPFUL_MAX)
+                        add_sync_event(events, EVENT_SYNCS_UNHELPFUL, sync);
+        }
+}
+
+/* The stall went on for so long after a sync's end that the sync did not help. */
+static void engine_judge_unhelpful(Engine *engine, uint64_t now_usec, EngineEvents *events) {
+        Sync *sync = engine->episode.n_syncs > 0 ? &engine->episode.syncs[engine->episode.n_syncs - 1] : NULL;
+
+        if (!sync || sync->helped != HELPED_PENDING || sync->dry_run ||
+            (engine->syncing && engine->sync.id == sync->id) ||
+            now_usec <= sync->start.monotonic_usec + sync->duration_usec + SYNC_HELPED_WITHIN_USEC)
+                return;
+
+        sync->helped = HELPED_NO;
+        engine_judge_sync(engine, sync, events);
+}
+
+/* Judges at the end of an episode all that was not judged in it. */
+static void engine_judge_all(Engine *engine, uint64_t n_judged_before, EngineEvents *events) {
+        const Episode *episode = &engine->episode;
+
         for (size_t i = 0; i < episode->n_syncs; i++)
-                if (episode->syncs[i].id == sync->id)
-                        episode->syncs[i] = *sync;
+                if (!episode->syncs[i].dry_run && (n_judged_before & (UINT64_C(1) << i)) == 0)
+                        engine_judge_sync(engine, &episode->syncs[i], events);
 }
 
-/* The sync's record stands in its episode too, which may have ended before it. */
-static void engine_update_sync(Engine *engine) {
+static void engine_start_sync(Engine *engine, Moment now, EngineRule rule, EngineEvents *events) {
+        const Run *longest = engine_longest_run(engine);
+
+        /* Another one is needed: so the one before did not help. */
         if (engine->in_episode)
-                episode_update_sync(&engine->episode, &engine->sync);
-        for (size_t i = 0; i < engine->n_history; i++)
-                episode_update_sync(engine->history[i], &engine->sync);
-}
-
-/* Whether all that ran when the last sync was asked for have been running ever since. A crowd's workers take
- * turns: it was not freed when it has been there ever since as a crowd. */
-static bool engine_last_sync_freed_nobody(const Engine *engine, EngineRule rule) {
-        size_t n = 0;
-
-        if (rule == RULE_CROWD) {
-                for (size_t i = 0; i < CROWDS_MAX; i++)
-                        if (crowd_holds(&engine->crowds[i], engine->settings.crowd_size,
-                                        engine->settings.crowd_threshold_usec) &&
-                            engine->crowds[i].since_usec <= engine->last_sync.start.monotonic_usec)
-                                return true;
-                return false;
-        }
-
-        for (size_t i = 0; i < engine->n_running; i++)
-                if (engine->running[i].since_usec <= engine->last_sync.start.monotonic_usec)
-                        n++;
-
-        return engine->last_sync_running > 0 && n == engine->last_sync_running;
-}
-
-static unsigned engine_start_sync(Engine *engine, Moment now, EngineRule rule) {
-        const RunningWorker *oldest = engine_oldest_worker(engine);
-
-        assert(!engine->syncing);
-
-        if (rule != RULE_NONE && engine->last_sync.episode_id == engine->episode.id &&
-            engine->last_sync_end_usec > 0 && engine_last_sync_freed_nobody(engine, rule))
-                engine->backoff = MIN(engine->backoff * 2, ENGINE_BACKOFF_MAX);
+                engine_judge_unhelpful(engine, USEC_INFINITY, events);
 
         engine->syncing = true;
-        engine->last_sync_running = engine->n_running;
-        engine->sync = (EngineSync){
+        engine->filesystems_answered_usec = 0;
+        engine->sync = (Sync){
                 .id = ++engine->n_syncs,
                 .episode_id = engine->in_episode ? engine->episode.id : 0,
                 .start = now,
-                .oldest_usec = oldest ? usec_subtract(now.monotonic_usec, oldest->since_usec) : 0,
-                .worker_count = (uint32_t) engine->n_running,
+                .longest_run_usec = longest ? engine_run_usec(engine, longest) : 0,
+                .worker_count = engine->n_spinning + engine->n_waiting,
                 .rule = rule,
-                .dry_run = engine->settings.dry_run,
+                .method = engine->settings.sync_method,
+                .dry_run = rule != RULE_NONE && engine->settings.dry_run,
         };
         if (!engine->sync.dry_run)
                 engine->n_real_syncs++;
-        if (engine->in_episode)
-                episode_append_sync(&engine->episode, &engine->sync);
 
-        return ENGINE_START_SYNC;
+        engine_record_sync(engine, &engine->sync);
+        add_sync_event(events, EVENT_SYNC_STARTED, &engine->sync);
 }
 
-unsigned engine_sync_ended(Engine *engine, Moment now, SyncResult result, uint64_t duration_usec) {
-        unsigned actions = ENGINE_SYNC_ENDED;
-
-        if (!engine->syncing)
-                return 0;
+/* Ends the sync under way, as of end_usec. */
+static void engine_end_sync(
+                Engine *engine,
+                Moment now,
+                uint64_t end_usec,
+                SyncResult result,
+                EngineEvents *events) {
+        Sync *sync = &engine->sync;
+        Pacing *pacing = sync->dry_run ? &engine->dry_pacing : &engine->real_pacing;
 
         engine->syncing = false;
-        engine->sync.result = result;
-        engine->sync.duration_usec = duration_usec;
-        engine_update_sync(engine);
-        engine->last_sync = engine->sync;
-        if (!engine->sync.dry_run)
-                engine->last_real_sync = engine->sync;
+        sync->result = result;
+        sync->duration_usec = usec_subtract(end_usec, sync->start.monotonic_usec);
 
-        /* A sync that was not made to its end has no effect to wait for. */
-        engine->last_sync_end_usec = result == SYNC_FAILED ? 0 : now.monotonic_usec;
+        /* What could not be made needs no time to show its effect; but it is tried again at once only once.
+         */
+        if (result != SYNC_FAILED || engine->last_sync.result == SYNC_FAILED)
+                pacing->last_end_usec = end_usec;
+        if (sync->dry_run)
+                pacing_note_unhelpful(pacing);
+        else
+                engine->last_sync = *sync;
 
-        if (engine->force_pending) {
-                engine->force_pending = false;
-                actions |= engine_start_sync(engine, now, RULE_NONE);
+        loads_empty(&engine->loads);
+        engine_record_sync(engine, sync);
+        add_sync_event(events, EVENT_SYNC_ENDED, sync);
+
+        if (engine->request_pending) {
+                engine->request_pending = false;
+                engine_start_sync(engine, now, RULE_NONE, events);
         }
-
-        return actions | engine_settle(engine, now);
 }
 
-unsigned engine_force_sync(Engine *engine, Moment now) {
-        if (engine->syncing) {
-                engine->force_pending = true;
-                return 0;
+/* After the filesystems: a requested sync must be complete. One of ours calls sync(2) as well only when a
+ * worker still spins SYNC_HELPED_WITHIN_USEC later: until the episode ends it may be over already, and
+ * sync(2) can hang. */
+static void engine_continue_sync(Engine *engine, Moment now, EngineEvents *events) {
+        uint64_t due_usec = usec_add(engine->filesystems_answered_usec, SYNC_HELPED_WITHIN_USEC);
+        bool stall_over = engine->sync.rule != RULE_NONE && !engine->in_episode;
+
+        if (!engine->syncing || engine->filesystems_answered_usec == 0 || engine->sync.everything)
+                return;
+
+        if (engine->sync.method == SYNC_METHOD_SYNCFS || stall_over) {
+                engine_end_sync(engine, now, engine->filesystems_answered_usec, engine->filesystems_result,
+                                events);
+                return;
         }
 
-        return engine_start_sync(engine, now, RULE_NONE) | engine_settle(engine, now);
+        if (engine->sync.rule == RULE_NONE || !engine->sync.has_filesystems ||
+            engine->last_spinning.monotonic_usec >= due_usec) {
+                engine->sync.everything = true;
+                engine_record_sync(engine, &engine->sync);
+                add_sync_event(events, EVENT_SYNC_EVERYTHING, &engine->sync);
+        }
 }
 
-/* Pauses */
+void engine_filesystems_synced(
+                Engine *engine,
+                Moment now,
+                bool has_any,
+                SyncResult result,
+                const FilesystemSync *filesystems,
+                size_t n_filesystems,
+                EngineEvents *events) {
 
-unsigned engine_pause(Engine *engine, Moment now, uint64_t usec) {
+        Sync *sync = &engine->sync;
+
+        if (!engine->syncing || engine->filesystems_answered_usec > 0)
+                return;
+
+        engine->filesystems_answered_usec = now.monotonic_usec;
+        engine->filesystems_result = has_any ? result : SYNC_FAILED;
+        sync->has_filesystems = has_any;
+        sync->n_filesystems = (uint32_t) MIN(n_filesystems, (size_t) SYNC_FILESYSTEMS_MAX);
+        memcpy(sync->filesystems, filesystems, sync->n_filesystems * sizeof(filesystems[0]));
+        engine_record_sync(engine, sync);
+
+        engine_continue_sync(engine, now, events);
+        engine_update_state(engine, now, events);
+}
+
+void engine_sync_ended(Engine *engine, Moment now, SyncResult result, EngineEvents *events) {
+        if (!engine->syncing)
+                return;
+
+        engine_end_sync(engine, now, now.monotonic_usec, result, events);
+        engine_update_state(engine, now, events);
+}
+
+void engine_request_sync(Engine *engine, Moment now, EngineEvents *events) {
+        if (engine->syncing)
+                engine->request_pending = true;
+        else
+                engine_start_sync(engine, now, RULE_NONE, events);
+
+        engine_update_state(engine, now, events);
+}
+
+/* Episodes */
+
+static double engine_episode_limit(const Engine *engine, EngineRule rule) {
+        double crowd_size = engine_crowd_size(engine);
+
+        return EPISODE_END_SHARE * (rule == RULE_CROWD && crowd_size > 0 ? crowd_size : 1);
+}
+
+/* The rule that calls a work stuck at this scan, or RULE_NONE. Somebody must still be spinning. */
+static EngineRule engine_load_rule(const Engine *engine, const Load *load, uint64_t now_usec) {
+        LoadRules rules = engine_rules(engine);
+        EngineRule rule = RULE_NONE;
+
+        if (load->work[0] == '\0' || load_count(load, &rules) == 0)
+                return RULE_NONE;
+
+        if (load_is_crowd(load, now_usec, &rules))
+                rule = RULE_CROWD;
+        else if (load_has_stuck_worker(load, now_usec, &rules))
+                rule = RULE_WORKER;
+
+        /* A crowd that has gone meanwhile is no stall any more. */
+        if (rule != RULE_NONE && load_mean(load, now_usec) < engine_episode_limit(engine, rule))
+                return RULE_NONE;
+
+        return rule;
+}
+
+/* The stuck work to act for: that of the episode if a rule holds for it, else the one with the most workers.
+ */
+static const Load *engine_find_stuck(const Engine *engine, uint64_t now_usec, EngineRule *ret_rule) {
+        const Load *stuck = NULL;
+
+        for (size_t i = 0; i < LOADS_MAX; i++) {
+                const Load *load = &engine->loads.loads[i];
+                EngineRule rule = engine_load_rule(engine, load, now_usec);
+                bool is_of_episode = engine->in_episode && streq(load->work, engine->episode.work);
+
+                if (rule == RULE_NONE)
+                        continue;
+                if (!stuck || is_of_episode || load->n_spinning > stuck->n_spinning) {
+                        stuck = load;
+                        *ret_rule = rule;
+                }
+                if (is_of_episode)
+                        break;
+        }
+
+        return stuck;
+}
+
+/* A sync that is under way, or that ended just now, may be what ends the stall that is being detected. */
+static void engine_adopt_sync(Engine *engine, Moment now) {
+        Sync *sync = engine->syncing ? &engine->sync : &engine->last_sync;
+
+        if (sync->id == 0 || sync->dry_run || sync->episode_id > 0)
+                return;
+        if (!engine->syncing &&
+            now.monotonic_usec > sync->start.monotonic_usec + sync->duration_usec + SYNC_HELPED_WITHIN_USEC)
+                return;
+
+        sync->episode_id = engine->episode.id;
+        engine_record_sync(engine, sync);
+}
+
+static void engine_begin_episode(Engine *engine, Moment now, EngineRule rule, const char *work) {
+        episode_begin(&engine->episode, ++engine->n_episodes, now, rule, work, engine->settings.dry_run);
+        engine->in_episode = true;
+        engine->last_spinning = now;
+        engine_adopt_sync(engine, now);
+}
+
+/* Notes what this scan found of the episode's work. */
+static void engine_update_episode(Engine *engine, Moment now) {
+        Episode *episode = &engine->episode;
+        const Load *load = loads_find(&engine->loads, episode->work);
+        LoadRules rules = engine_rules(engine);
+
+        if (!load)
+                return;
+
+        if (load_count(load, &rules) > 0)
+                engine->last_spinning = now;
+
+        episode->spinning_max = MAX(episode->spinning_max, load->n_spinning);
+        episode->waiting_max = MAX(episode->waiting_max, load->n_waiting);
+        episode->worker_max = MAX(episode->worker_max, load->n_spinning + load->n_waiting);
+
+        for (size_t i = 0; i < engine->n_running; i++) {
+                const Run *run = &engine->running[i];
+                const char *work = worker_name_work(run->worker.name);
+
+                if (work && streq(work, episode->work))
+                        episode_note_worker(episode, &run->worker, engine_run_usec(engine, run));
+        }
+}
+
+/* Notes the other works that a rule calls stuck meanwhile, each by the name of a worker. */
+static void engine_note_stuck_works(Engine *engine, uint64_t now_usec) {
+        for (size_t i = 0; i < LOADS_MAX; i++) {
+                const Load *load = &engine->loads.loads[i];
+
+                if (streq(load->work, engine->episode.work) ||
+                    engine_load_rule(engine, load, now_usec) == RULE_NONE)
+                        continue;
+
+                for (size_t k = 0; k < engine->n_running; k++) {
+                        const char *work = worker_name_work(engine->running[k].worker.name);
+
+                        if (work && streq(work, load->work)) {
+                                episode_note_also_spinning(&engine->episode, engine->running[k].worker.name);
+                                break;
+                        }
+                }
+        }
+}
+
+/* Whether a system call of the sync under way has not returned yet. */
+static bool engine_has_sync_in_kernel(const Engine *engine) {
+        return engine->syncing && (engine->filesystems_answered_usec == 0 || engine->sync.everything);
+}
+
+static bool engine_episode_is_over(const Engine *engine, uint64_t now_usec) {
+        const Load *load = loads_find(&engine->loads, engine->episode.work);
+
+        if (!load)
+                return true;
+
+        /* They wait for our sync: workers that spin go to wait while one is under way. */
+        if (engine_has_sync_in_kernel(engine) && load->n_waiting > 0)
+                return false;
+
+        return load_mean(load, now_usec) < engine_episode_limit(engine, engine->episode.rule);
+}
+
+static Episode *engine_new_history_row(Engine *engine) {
+        if (engine->n_ended < ENGINE_EPISODES_MAX)
+                return &engine->history[engine->n_ended++];
+
+        engine->first_ended = (engine->first_ended + 1) % ENGINE_EPISODES_MAX;
+        return &engine->history[(engine->first_ended + ENGINE_EPISODES_MAX - 1) % ENGINE_EPISODES_MAX];
+}
+
+static void engine_end_episode(Engine *engine, Moment now, EngineEvents *events) {
+        Episode *episode = &engine->episode;
+        uint64_t judged = 0;
+
+        for (size_t i = 0; i < episode->n_syncs; i++)
+                if (episode->syncs[i].helped != HELPED_PENDING)
+                        judged |= UINT64_C(1) << i;
+
+        episode_end(episode, engine->last_spinning, engine_scan_interval_usec(engine));
+        engine->in_episode = false;
+        engine->last_episode_end_usec = now.monotonic_usec;
+        /* What is over begins no other episode. */
+        loads_empty_work(&engine->loads, episode->work);
+        (void) pacing_reset(&engine->dry_pacing);
+
+        engine_judge_all(engine, judged, events);
+        episode_copy(engine_new_history_row(engine), episode);
+        episode_copy(&events->episode, episode);
+        (void) add_event(events, EVENT_EPISODE_ENDED);
+}
+
+void engine_note_others(Engine *engine, const Worker *workers, size_t n_workers) {
+        if (!engine->in_episode)
+                return;
+
+        for (size_t i = 0; i < n_workers; i++)
+                episode_note_also_spinning(&engine->episode, workers[i].name);
+}
+
+/* Pause */
+
+void engine_pause(Engine *engine, Moment now, uint64_t usec, EngineEvents *events) {
         engine->paused_until_usec = usec_add(now.monotonic_usec, usec);
         engine->paused_until_realtime_usec = usec_add(now.realtime_usec, usec);
-
-        return ENGINE_PAUSE_CHANGED | engine_settle(engine, now);
+        add_event_once(events, EVENT_PAUSE_CHANGED);
+        engine_update_state(engine, now, events);
 }
 
-unsigned engine_resume(Engine *engine, Moment now) {
+static void engine_end_pause(Engine *engine, EngineEvents *events) {
         if (!engine_paused(engine))
-                return 0;
+                return;
 
         engine->paused_until_usec = 0;
         engine->paused_until_realtime_usec = 0;
-
-        return ENGINE_PAUSE_CHANGED | engine_settle(engine, now);
+        add_event_once(events, EVENT_PAUSE_CHANGED);
 }
 
-/* Looks */
+void engine_resume(Engine *engine, Moment now, EngineEvents *events) {
+        engine_end_pause(engine, events);
+        engine_update_state(engine, now, events);
+}
+
+/* Scans */
 
 /* What happens by time alone. */
-static unsigned engine_pass_time(Engine *engine, Moment now) {
-        unsigned actions = 0;
+static void engine_pass_time(Engine *engine, Moment now, EngineEvents *events) {
+        uint64_t now_usec = now.monotonic_usec;
 
-        if (engine_paused(engine) && now.monotonic_usec >= engine->paused_until_usec)
-                actions |= engine_resume(engine, now);
+        if (engine_paused(engine) && now_usec >= engine->paused_until_usec)
+                engine_end_pause(engine, events);
 
-        if (engine->syncing && engine->sync.result == SYNC_PENDING &&
-            now.monotonic_usec - engine->sync.start.monotonic_usec >= engine->settings.sync_timeout_usec) {
-                engine->sync.result = SYNC_STALLED;
-                engine->sync.duration_usec = now.monotonic_usec - engine->sync.start.monotonic_usec;
-                engine->last_real_sync = engine->sync;
-                engine_update_sync(engine);
-                actions |= ENGINE_SYNC_STALLED;
-        }
+        if (!engine->in_episode &&
+            now_usec >= usec_add(engine->last_episode_end_usec, ENGINE_UNHELPFUL_RECOVERY_USEC))
+                engine_reset_pacing(engine, events);
 
-        if (now.monotonic_usec >= engine->hint_look_usec)
-                engine->hint_look_usec = USEC_INFINITY;
-        engine->last_look_usec = now.monotonic_usec;
-
-        return actions;
+        if (now_usec >= engine->created_usec)
+                engine->created_usec = USEC_INFINITY;
+        engine->last_scan_usec = now_usec;
 }
 
-unsigned engine_look_failed(Engine *engine, Moment now) {
-        uint64_t blind_usec = usec_subtract(now.monotonic_usec, engine->last_look_usec);
+/* Reports waiting workers once: when one has waited for the threshold. */
+static void engine_report_waiting(Engine *engine, uint64_t now_usec, EngineEvents *events) {
+        const Run *longest = NULL;
+        EngineEvent *event;
 
-        /* What nobody saw counts for nobody: it is as if that time had not been. */
-        for (size_t i = 0; i < engine->n_running; i++)
-                engine->running[i].since_usec += blind_usec;
-        for (size_t i = 0; i < CROWDS_MAX; i++) {
-                Crowd *crowd = &engine->crowds[i];
+        if (engine->n_waiting > 0)
+                engine->last_waiting_usec = now_usec;
+        else if (now_usec >= usec_add(engine->last_waiting_usec, engine->settings.threshold_usec))
+                engine->waiting_reported = false;
 
-                crowd->since_usec += blind_usec;
-                for (size_t k = 0; k < crowd->n_points; k++)
-                        crowd->points[k].at_usec += blind_usec;
-        }
-
-        return engine_pass_time(engine, now) | engine_settle(engine, now);
-}
-
-unsigned engine_look(Engine *engine, Moment now, const Worker *workers, size_t n_workers) {
-        unsigned actions;
-        EngineRule rule;
-
-        actions = engine_pass_time(engine, now);
-
-        engine_merge(engine, now.monotonic_usec, workers, n_workers, /* only_known= */ false);
-        engine_count_crowds(engine, now.monotonic_usec);
-
-        /* Workers that hand the work to one another may all be between two batches at one look, not at two.
-         */
-        engine->active = engine->n_running > 0 || !engine->last_look_empty;
-        engine->last_look_empty = engine->n_running == 0;
-        engine_give_back(engine);
-
-        rule = engine_rule(engine);
-        if (rule != RULE_NONE && engine->n_running > 0 && !engine->in_episode) {
-                engine_start_episode(engine, now, rule);
-                actions |= ENGINE_EPISODE_STARTED;
-        }
-
-        if (engine->in_episode) {
-                engine_note_episode_workers(engine);
-                if (!engine->active) {
-                        engine_end_episode(engine, now);
-                        actions |= ENGINE_EPISODE_ENDED;
-                }
-        }
-
-        if (rule != RULE_NONE && engine->n_running > 0 && !engine->syncing && !engine_paused(engine) &&
-            !engine_recovering(engine, now))
-                actions |= ENGINE_LOOK_AGAIN;
-
-        return actions | engine_settle(engine, now);
-}
-
-unsigned engine_confirm(Engine *engine, Moment now, const Worker *workers, size_t n_workers) {
-        EngineRule rule;
-
-        /* Between the two looks anything may have been asked for. */
-        if (engine->syncing || engine_paused(engine))
-                return 0;
-
-        engine_merge(engine, now.monotonic_usec, workers, n_workers, /* only_known= */ true);
-
-        /* The crowd's rule bears a look that finds nobody, but an act needs somebody to free. */
-        rule = engine_rule(engine);
-        if (rule == RULE_NONE || engine->n_running == 0)
-                return ENGINE_UNCONFIRMED | engine_settle(engine, now);
-
-        return engine_start_sync(engine, now, rule) | engine_settle(engine, now);
-}
-
-void engine_hint(Engine *engine, Moment now) {
-        /* While it watches, the next look comes as soon by itself; one right after it would be no other look.
-         */
-        if (engine->active || engine->syncing)
+        /* They wait for our sync, or count like others. */
+        if (engine->waiting_reported || engine->syncing || engine->settings.count_waiting)
                 return;
 
-        engine->hint_look_usec =
-                        MIN(engine->hint_look_usec,
-                            usec_add(now.monotonic_usec, engine->settings.poll_interval_usec));
+        for (size_t i = 0; i < engine->n_running; i++) {
+                const Run *run = &engine->running[i];
+
+                if (run->waiting_since_usec > 0 &&
+                    (!longest || run->waiting_since_usec < longest->waiting_since_usec))
+                        longest = run;
+        }
+        if (!longest || now_usec - longest->waiting_since_usec < engine->settings.threshold_usec)
+                return;
+
+        engine->waiting_reported = true;
+        event = add_event(events, EVENT_WAITING);
+        event->worker = longest->worker;
+        event->count = engine->n_waiting;
+        event->usec = now_usec - longest->waiting_since_usec;
 }
 
-unsigned engine_set_settings(Engine *engine, Moment now, const Settings *settings) {
+/* For how long a scan stands. One that a thread creation event made due is the first that could have seen the
+ * worker; before any other scan of an idle machine nobody knows since when it has been running. */
+static uint64_t engine_scan_weight_usec(const Engine *engine, uint64_t now_usec) {
+        uint64_t cost_usec = MIN(engine->scan_cost_usec, engine_scan_interval_max_usec(engine));
+        uint64_t weight_usec = MAX(engine_scan_interval_usec(engine), cost_usec);
+
+        if (engine_follows_workers(engine, engine->last_scan_usec))
+                weight_usec = (uint64_t) (SCAN_WEIGHT_MAX * (double) weight_usec);
+        else if (now_usec < engine->created_usec)
+                weight_usec =
+                                MAX(weight_usec, (uint64_t) (IDLE_SCAN_SHARE *
+                                                             (double) engine->settings.crowd_threshold_usec));
+
+        return MIN(now_usec - engine->last_scan_usec, weight_usec);
+}
+
+static void engine_update_loads(Engine *engine, uint64_t now_usec, const Worker *workers, size_t n_workers) {
+        uint64_t weight_usec = engine_scan_weight_usec(engine, now_usec);
+        LoadRules rules = engine_rules(engine);
+
+        loads_begin(&engine->loads);
+        engine_update_runs(engine, now_usec, workers, n_workers);
+        loads_end(&engine->loads, now_usec, weight_usec, &rules);
+        if (n_workers > 0)
+                engine->last_running_usec = now_usec;
+}
+
+/* Asks for the scan that must come before a sync. */
+static void engine_consider_sync(
+                Engine *engine,
+                Moment now,
+                EngineRule rule,
+                const Load *stuck,
+                EngineEvents *events) {
+        if (engine->syncing || engine_paused(engine) || engine_recovering(engine, now))
+                return;
+
+        engine->confirm_rule = rule;
+        memcpy(engine->confirm_work, stuck->work, sizeof(engine->confirm_work));
+        (void) add_event(events, EVENT_CONFIRM);
+}
+
+void engine_scan(Engine *engine, Moment now, const Worker *workers, size_t n_workers, EngineEvents *events) {
+        uint64_t now_usec = now.monotonic_usec;
+        EngineRule rule = RULE_NONE;
+        const Load *stuck;
+        bool ended = false;
+
+        engine->confirm_rule = RULE_NONE;
+        engine_update_loads(engine, now_usec, workers, n_workers);
+        engine_pass_time(engine, now, events);
+        engine_report_waiting(engine, now_usec, events);
+
+        if (engine->in_episode) {
+                engine_update_episode(engine, now);
+                engine_judge_unhelpful(engine, engine->last_spinning.monotonic_usec, events);
+                ended = engine_episode_is_over(engine, now_usec);
+                if (ended)
+                        engine_end_episode(engine, now, events);
+        }
+
+        /* One episode ends or begins in a scan, not both. */
+        stuck = ended ? NULL : engine_find_stuck(engine, now_usec, &rule);
+        if (stuck && !engine->in_episode) {
+                engine_begin_episode(engine, now, rule, stuck->work);
+                engine_update_episode(engine, now);
+                episode_copy(&events->episode, &engine->episode);
+                (void) add_event(events, EVENT_EPISODE_STARTED);
+        }
+        if (stuck) {
+                engine_note_stuck_works(engine, now_usec);
+                engine_consider_sync(engine, now, rule, stuck, events);
+        }
+
+        engine_continue_sync(engine, now, events);
+        engine_update_state(engine, now, events);
+}
+
+void engine_scan_failed(Engine *engine, Moment now, EngineEvents *events) {
+        uint64_t unseen_usec = usec_subtract(now.monotonic_usec, engine->last_scan_usec);
+        bool created_due = now.monotonic_usec >= engine->created_usec;
+
+        engine->confirm_rule = RULE_NONE;
+        for (size_t i = 0; i < engine->n_running; i++) {
+                engine->running[i].since_usec += unseen_usec;
+                if (engine->running[i].waiting_since_usec > 0)
+                        engine->running[i].waiting_since_usec += unseen_usec;
+        }
+        loads_shift(&engine->loads, unseen_usec);
+        if (engine->last_running_usec > 0)
+                engine->last_running_usec += unseen_usec;
+
+        engine_pass_time(engine, now, events);
+        if (created_due)
+                engine_thread_created(engine, now);
+        engine_continue_sync(engine, now, events);
+        engine_update_state(engine, now, events);
+}
+
+void engine_confirm(
+                Engine *engine,
+                Moment now,
+                const Worker *workers,
+                size_t n_workers,
+                EngineEvents *events) {
+        bool confirmed = false;
+
+        /* Between the two scans anything may have been requested. */
+        if (engine->confirm_rule == RULE_NONE || engine->syncing || engine_paused(engine))
+                return;
+
+        for (size_t i = 0; i < n_workers && !confirmed; i++) {
+                const char *work = worker_name_work(workers[i].name);
+
+                confirmed = work && streq(work, engine->confirm_work) &&
+                            (worker_spins(&workers[i]) || engine->settings.count_waiting);
+        }
+
+        if (!confirmed)
+                (void) add_event(events, EVENT_UNCONFIRMED);
+        else {
+                if (engine->in_episode && streq(engine->confirm_work, engine->episode.work))
+                        engine->last_spinning = now;
+                engine_start_sync(engine, now, engine->confirm_rule, events);
+        }
+        engine->confirm_rule = RULE_NONE;
+        engine_update_state(engine, now, events);
+}
+
+void engine_thread_created(Engine *engine, Moment now) {
+        uint64_t due_usec = usec_add(now.monotonic_usec, engine->settings.poll_interval_usec);
+
+        engine->created_usec = MIN(engine->created_usec, due_usec);
+}
+
+void engine_set_settings(Engine *engine, Moment now, const Settings *settings, EngineEvents *events) {
         engine->settings = *settings;
-        return engine_settle(engine, now);
+        engine_update_state(engine, now, events);
+}
+
+void engine_set_cpus(Engine *engine, unsigned n_cpus) {
+        engine->n_cpus = n_cpus;
+}
+
+void engine_set_scan_cost(Engine *engine, uint64_t usec) {
+        engine->scan_cost_usec = usec;
 }
 
 void engine_set_polling(Engine *engine, bool polling) {
         engine->polling = polling;
 }
 
+int engine_new(const Settings *settings, unsigned n_cpus, Moment now, Engine **ret) {
+        Engine *engine;
+
+        engine = calloc(1, sizeof(*engine));
+        if (!engine)
+                return -ENOMEM;
+
+        engine->settings = *settings;
+        engine->n_cpus = n_cpus;
+        engine->running = engine->runs[0];
+        engine->scratch = engine->runs[1];
+        engine->last_scan_usec = now.monotonic_usec;
+        engine->last_episode_end_usec = now.monotonic_usec;
+        engine->created_usec = USEC_INFINITY;
+        engine->state_since = now;
+        engine->real_pacing.backoff = engine->dry_pacing.backoff = 1;
+
+        *ret = engine;
+        return 0;
+}
+
+Engine *engine_free(Engine *engine) {
+        free(engine);
+        return NULL;
+}
+
 /* Outputs */
 
-/* The earlier one of two times, but not one that has passed by the last look: what was due then has been
- * judged. */
+/* The earlier one of two times, but not one that has passed by the last scan: what was due then has happened.
+ */
 static uint64_t earlier_deadline(const Engine *engine, uint64_t wake_usec, uint64_t deadline_usec) {
-        return deadline_usec > engine->last_look_usec ? MIN(wake_usec, deadline_usec) : wake_usec;
+        return deadline_usec > engine->last_scan_usec ? MIN(wake_usec, deadline_usec) : wake_usec;
 }
 
 uint64_t engine_wake_usec(const Engine *engine, bool *ret_exact) {
         const Settings *settings = &engine->settings;
-        uint64_t interval_usec, regular_usec, deadline_usec = engine->hint_look_usec;
-        bool watching = engine->active || engine->syncing;
+        bool follows = engine_follows_workers(engine, engine->last_scan_usec);
+        uint64_t interval_usec = settings->idle_scan_interval_usec, regular_usec,
+                 deadline_usec = USEC_INFINITY;
 
-        if (watching)
-                interval_usec = settings->poll_interval_usec;
+        if (follows)
+                interval_usec = engine_scan_interval_usec(engine);
         else if (engine->polling)
-                interval_usec = MIN(settings->poll_interval_usec, settings->sweep_interval_usec);
+                interval_usec = MIN(interval_usec, settings->poll_interval_usec);
         else
-                interval_usec = settings->sweep_interval_usec;
+                deadline_usec = engine->created_usec;
+        regular_usec = usec_add(engine->last_scan_usec, interval_usec);
 
-        regular_usec = usec_add(engine->last_look_usec, interval_usec);
-
-        for (size_t i = 0; i < engine->n_running; i++)
+        if (engine->syncing && engine->filesystems_answered_usec > 0 && !engine->sync.everything)
                 deadline_usec = earlier_deadline(
                                 engine, deadline_usec,
-                                usec_add(engine->running[i].since_usec, settings->threshold_usec));
-
-        if (settings->crowd_size > 0)
-                for (size_t i = 0; i < CROWDS_MAX; i++)
-                        if (engine->crowds[i].work[0] != '\0' && engine->crowds[i].count > 0)
-                                deadline_usec = earlier_deadline(
-                                                engine, deadline_usec,
-                                                usec_add(engine->crowds[i].since_usec,
-                                                         settings->crowd_threshold_usec));
-
-        if (engine->syncing && engine->sync.result == SYNC_PENDING)
-                deadline_usec = earlier_deadline(
-                                engine, deadline_usec,
-                                usec_add(engine->sync.start.monotonic_usec, settings->sync_timeout_usec));
-
+                                usec_add(engine->filesystems_answered_usec, SYNC_HELPED_WITHIN_USEC));
         if (engine->state == ENGINE_RECOVERY)
                 deadline_usec = earlier_deadline(engine, deadline_usec, engine_recovery_end_usec(engine));
         if (engine_paused(engine))
                 deadline_usec = earlier_deadline(engine, deadline_usec, engine->paused_until_usec);
 
-        /* Only the sweep of an idle machine may come later. */
-        *ret_exact = watching || deadline_usec <= regular_usec;
+        /* Only the scan of an idle machine may come later. */
+        *ret_exact = follows || deadline_usec <= regular_usec;
         return MIN(regular_usec, deadline_usec);
 }
 
@@ -865,29 +994,37 @@ uint64_t engine_paused_until_usec(const Engine *engine) {
         return engine->paused_until_realtime_usec;
 }
 
-const RunningWorker *engine_workers(const Engine *engine, size_t *ret_n) {
+uint32_t engine_n_spinning(const Engine *engine) {
+        return engine->n_spinning;
+}
+
+uint32_t engine_n_waiting(const Engine *engine) {
+        return engine->n_waiting;
+}
+
+const Run *engine_runs(const Engine *engine, size_t *ret_n) {
         *ret_n = engine->n_running;
         return engine->running;
 }
 
-const EngineSync *engine_sync(const Engine *engine) {
+uint32_t engine_syncs_unhelpful(const Engine *engine) {
+        return engine->real_pacing.n_unhelpful;
+}
+
+const Sync *engine_sync(const Engine *engine) {
         return engine->syncing ? &engine->sync : NULL;
 }
 
-const EngineSync *engine_last_sync(const Engine *engine) {
+const Sync *engine_last_sync(const Engine *engine) {
         return engine->last_sync.id > 0 ? &engine->last_sync : NULL;
-}
-
-const EngineSync *engine_last_real_sync(const Engine *engine) {
-        return engine->last_real_sync.id > 0 ? &engine->last_real_sync : NULL;
-}
-
-uint64_t engine_next_sync_id(const Engine *engine) {
-        return engine->n_syncs + 1;
 }
 
 uint64_t engine_sync_count(const Engine *engine) {
         return engine->n_real_syncs;
+}
+
+uint64_t engine_next_sync_id(const Engine *engine) {
+        return engine->n_syncs + 1;
 }
 
 const Episode *engine_episode(const Engine *engine) {
@@ -895,9 +1032,9 @@ const Episode *engine_episode(const Engine *engine) {
 }
 
 size_t engine_n_episodes(const Engine *engine) {
-        return engine->n_history;
+        return engine->n_ended;
 }
 
 const Episode *engine_ended_episode(const Engine *engine, size_t index) {
-        return engine->history[index];
+        return &engine->history[(engine->first_ended + index) % ENGINE_EPISODES_MAX];
 }

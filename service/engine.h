@@ -2,24 +2,30 @@
 #pragma once
 
 /*
- * The engine: decides. It is a pure state machine: what was seen or asked comes in with its time, what to do
- * comes out, and when to wake it. No I/O, no clock of its own, no allocation while it decides unless more
- * workers run than ever before.
+ * The engine: decides. It is a pure state machine: what was seen or requested comes in with its time, what
+ * happened and what to do comes out as a list of events, and when to scan next. No I/O, no clock of its own,
+ * and no allocation but that of the engine itself. The rules and their reasons are in docs/detection.md.
  *
- * Every input returns a mask of EngineAction. The caller carries out ENGINE_LOOK_AGAIN and ENGINE_START_SYNC
- * first, and tells people afterwards, from what the accessors show.
+ * The caller must execute EVENT_CONFIRM, EVENT_SYNC_STARTED and EVENT_SYNC_EVERYTHING first and report
+ * afterwards. Each event carries by value what happened.
  */
 
-#include "kworkers.h"
-#include "macro.h"
+#include "episode.h"
 #include "settings.h"
+#include "worker.h"
 
 #define ENGINE_EPISODES_MAX 64
-#define ENGINE_EPISODE_WORKERS_MAX 32
-#define ENGINE_EPISODE_SYNCS_MAX 32
 
-/* A sync that freed nobody doubles the Recovery time, up to this many times the set value. */
+/* The longest-running workers that are kept; others are only counted. */
+#define ENGINE_RUNS_MAX 512
+
+/* A sync that did not help doubles the Recovery time, up to this many times the set value. */
 #define ENGINE_BACKOFF_MAX 16
+
+/* After so many in a row that did not help there is at most one in this time. As long without an episode
+ * resets that. */
+#define ENGINE_UNHELPFUL_MAX 5
+#define ENGINE_UNHELPFUL_RECOVERY_USEC USEC_PER_HOUR
 
 typedef enum EngineState {
         ENGINE_IDLE,
@@ -29,127 +35,120 @@ typedef enum EngineState {
         ENGINE_PAUSED,
 } EngineState;
 
-typedef enum EngineRule {
-        RULE_NONE,
-        RULE_WORKER, /* one worker's running time reached the threshold */
-        RULE_CROWD,  /* enough workers ran the same work for long enough, taking turns or not */
-} EngineRule;
+typedef enum EngineEventType {
+        EVENT_CONFIRM,         /* scan once more at once, and call engine_confirm() */
+        EVENT_UNCONFIRMED,     /* that scan found no spinning worker of the work any more: nothing was done */
+        EVENT_SYNC_STARTED,    /* start it now, unless it is a dry run: sync */
+        EVENT_SYNC_EVERYTHING, /* its filesystems' syncs did not end the stall: call sync(2) now: sync */
+        EVENT_SYNC_ENDED,      /* sync */
+        EVENT_SYNC_JUDGED,     /* whether it helped is known now: sync */
+        EVENT_SYNCS_UNHELPFUL, /* so many in a row did not help; reported once: sync is the last of them */
+        EVENT_EPISODE_STARTED, /* the list's episode */
+        EVENT_EPISODE_ENDED,   /* the list's episode */
+        EVENT_WAITING,         /* a worker has waited for the threshold; reported once: worker, count, usec */
+        EVENT_STATE_CHANGED,
+        EVENT_PAUSE_CHANGED,
+        EVENT_UNHELPFUL_CHANGED, /* engine_syncs_unhelpful() */
+} EngineEventType;
 
-typedef enum EngineOutcome {
-        OUTCOME_ONGOING,
-        OUTCOME_RECOVERED, /* it ended, and there was a sync in it */
-        OUTCOME_CLEARED,   /* it ended without a sync */
-} EngineOutcome;
-
-typedef enum SyncResult {
-        SYNC_PENDING, /* under way, or there was none */
-        SYNC_OK,
-        SYNC_STALLED, /* still under way after the timeout */
-        SYNC_FAILED,  /* the process that called sync() was killed */
-} SyncResult;
-
-typedef enum EngineAction {
-        ENGINE_LOOK_AGAIN = 1 << 0, /* read the workers once more at once, and call engine_confirm() */
-        ENGINE_START_SYNC =
-                        1
-                        << 1, /* call sync() now, and engine_sync_ended() when it ended; see engine_sync() */
-        ENGINE_UNCONFIRMED = 1 << 2,     /* the second look found the condition gone: nothing was done */
-        ENGINE_SYNC_STALLED = 1 << 3,    /* engine_sync() takes longer than the timeout; told once */
-        ENGINE_SYNC_ENDED = 1 << 4,      /* see engine_last_sync() */
-        ENGINE_EPISODE_STARTED = 1 << 5, /* see engine_episode() */
-        ENGINE_EPISODE_ENDED = 1 << 6,   /* it is the newest of the history now */
-        ENGINE_STATE_CHANGED = 1 << 7,
-        ENGINE_PAUSE_CHANGED = 1 << 8,
-} EngineAction;
-
-/* A worker that was running at the last look, and since when it was seen so at every look. */
-typedef struct RunningWorker {
+typedef struct EngineEvent {
+        EngineEventType type;
+        Sync sync;
         Worker worker;
-        uint64_t since_usec;      /* CLOCK_MONOTONIC */
-        uint64_t cpu_before_usec; /* the CPU time that it had used by then */
-} RunningWorker;
+        uint32_t count;
+        uint64_t usec;
+} EngineEvent;
 
-typedef struct EngineSync {
-        uint64_t id;         /* counts from 1 */
-        uint64_t episode_id; /* 0 outside of an episode */
-        Moment start;
-        uint64_t duration_usec;
-        uint64_t oldest_usec;  /* the longest running time when it was asked for */
-        uint32_t worker_count; /* how many ran then */
-        EngineRule rule;       /* what called it; RULE_NONE when it was forced */
-        SyncResult result;
-        bool dry_run; /* not really made */
-} EngineSync;
+#define ENGINE_EVENTS_MAX 16
 
-typedef struct EpisodeWorker {
-        Worker worker;         /* as last seen running */
-        uint64_t running_usec; /* its longest unbroken run */
-        uint64_t cpu_usec;     /* what it used since it was first seen in the episode */
-        uint64_t cpu_before_usec;
-} EpisodeWorker;
+/* Inputs append to the list; the caller begins with n = 0. One input begins or ends one episode at most. */
+typedef struct EngineEvents {
+        size_t n;
+        EngineEvent events[ENGINE_EVENTS_MAX];
+        Episode episode;
+} EngineEvents;
 
-typedef struct Episode {
-        uint64_t id; /* counts from 1 */
-        Moment start;
-        Moment end; /* zero while it is ongoing */
-        EngineRule rule;
-        EngineOutcome outcome;
-        uint32_t worker_count; /* the most that ran at once */
-        uint32_t sync_count;
-        EpisodeWorker *workers; /* the longest running ones */
-        size_t n_workers;
-        EngineSync *syncs; /* the newest ones */
-        size_t n_syncs;
-} Episode;
+/* The first event of that type, or NULL. */
+const EngineEvent *engine_events_find(const EngineEvents *events, EngineEventType type);
+
+/* A worker that was running at the last scan, and since when every scan saw it run the same work. */
+typedef struct Run {
+        Worker worker;
+        uint64_t since_usec;         /* CLOCK_MONOTONIC */
+        uint64_t waiting_since_usec; /* 0 while it spins */
+} Run;
 
 typedef struct Engine Engine;
 
 const char *engine_state_to_string(EngineState state);
-const char *engine_rule_to_string(EngineRule rule);
-const char *engine_outcome_to_string(EngineOutcome outcome);
-const char *sync_result_to_string(SyncResult result);
 
-/* -ENOMEM or 0. The settings are copied. */
-int engine_new(const Settings *settings, Moment now, Engine **ret);
+/* n_cpus: the online CPUs. -ENOMEM or 0. The settings are copied. */
+int engine_new(const Settings *settings, unsigned n_cpus, Moment now, Engine **ret);
 Engine *engine_free(Engine *engine);
 DEFINE_TRIVIAL_CLEANUP(Engine *, engine_free);
 
 /* Inputs. Times never go back. */
 
-/* New settings hold from now on, also for workers that run already. */
-unsigned engine_set_settings(Engine *engine, Moment now, const Settings *settings);
+/* New settings are in effect from now on, also for workers that run already. */
+void engine_set_settings(Engine *engine, Moment now, const Settings *settings, EngineEvents *events);
 
-/* Whether births of kernel threads are not told, so that they must be looked for at every PollInterval. */
+/* The number of online CPUs changed: CrowdSize follows where nobody set it. */
+void engine_set_cpus(Engine *engine, unsigned n_cpus);
+
+/* Scans take so long that they cannot come more often than this. Each scan then stands for that time, as
+ * long as several scans fit into each threshold. */
+void engine_set_scan_cost(Engine *engine, uint64_t usec);
+
+/* Whether thread creation events are not received, so that idle scans come every PollInterval. */
 void engine_set_polling(Engine *engine, bool polling);
 
-/* What a look found: the running workers whose names match, sorted by pid, then start time. */
-unsigned engine_look(Engine *engine, Moment now, const Worker *workers, size_t n_workers);
+/* What a scan found: the running workers whose names match, sorted by pid, then start time. */
+void engine_scan(Engine *engine, Moment now, const Worker *workers, size_t n_workers, EngineEvents *events);
 
-/* A look that saw nothing at all, not even an idle kernel thread: it says nothing about the workers, and the
- * time since the look before counts for nobody. */
-unsigned engine_look_failed(Engine *engine, Moment now);
+/* A scan that saw nothing at all, not even an idle kernel thread: it says nothing about the workers. Time
+ * without a valid scan does not count towards any rule. */
+void engine_scan_failed(Engine *engine, Moment now, EngineEvents *events);
 
-/* The second look that ENGINE_LOOK_AGAIN asked for. */
-unsigned engine_confirm(Engine *engine, Moment now, const Worker *workers, size_t n_workers);
+/* The scan that EVENT_CONFIRM requested. */
+void engine_confirm(
+                Engine *engine,
+                Moment now,
+                const Worker *workers,
+                size_t n_workers,
+                EngineEvents *events);
 
-/* A kernel thread was born, or such news were lost: a look is due a PollInterval later, when its work has a
- * name. */
-void engine_hint(Engine *engine, Moment now);
+/* Workers that do not match the glob and were spinning at the last scan: noted in the ongoing episode. */
+void engine_note_others(Engine *engine, const Worker *workers, size_t n_workers);
 
-/* The sync ended: SYNC_OK or SYNC_FAILED, or SYNC_PENDING when it was not made (dry run). Ignored when none
- * is under way. */
-unsigned engine_sync_ended(Engine *engine, Moment now, SyncResult result, uint64_t duration_usec);
+/* A kernel thread was created, or such events were lost: a scan is due one PollInterval later, when its work
+ * has a name. */
+void engine_thread_created(Engine *engine, Moment now);
 
-/* Sync now, whatever the state; while one is under way, another one right after it. */
-unsigned engine_force_sync(Engine *engine, Moment now);
+/* The filesystems of the sync under way have all answered or timed out. has_any is false when there was none.
+ * The list is kept with the sync. Ignored when none is under way. */
+void engine_filesystems_synced(
+                Engine *engine,
+                Moment now,
+                bool has_any,
+                SyncResult result,
+                const FilesystemSync *filesystems,
+                size_t n_filesystems,
+                EngineEvents *events);
 
-/* Holds for usec, or for ever (USEC_INFINITY). Replaces an earlier pause. */
-unsigned engine_pause(Engine *engine, Moment now, uint64_t usec);
-unsigned engine_resume(Engine *engine, Moment now);
+/* sync(2) of the sync under way has returned or timed out, or the sync could not be made, or it was a dry run
+ * (SYNC_PENDING). Ignored when none is under way. */
+void engine_sync_ended(Engine *engine, Moment now, SyncResult result, EngineEvents *events);
+
+/* Sync now, whatever the state, also in a dry run; while one is under way, another one right after it. */
+void engine_request_sync(Engine *engine, Moment now, EngineEvents *events);
+
+/* Holds for usec, or until resumed (USEC_INFINITY). Replaces an earlier pause. */
+void engine_pause(Engine *engine, Moment now, uint64_t usec, EngineEvents *events);
+void engine_resume(Engine *engine, Moment now, EngineEvents *events);
 
 /* Outputs. */
 
-/* When to look next, on CLOCK_MONOTONIC. *ret_exact: false when a while later does as well. */
+/* When to scan next, on CLOCK_MONOTONIC. *ret_exact: false when a while later does as well. */
 uint64_t engine_wake_usec(const Engine *engine, bool *ret_exact);
 
 EngineState engine_state(const Engine *engine);
@@ -158,30 +157,37 @@ Moment engine_state_since(const Engine *engine);
 /* CLOCK_REALTIME; 0 not paused, USEC_INFINITY until resumed. */
 uint64_t engine_paused_until_usec(const Engine *engine);
 
-/* The workers that ran at the last look, sorted by pid. Valid until the next input. */
-const RunningWorker *engine_workers(const Engine *engine, size_t *ret_n);
+/* How many matching workers were spinning and waiting at the last scan. */
+uint32_t engine_n_spinning(const Engine *engine);
+uint32_t engine_n_waiting(const Engine *engine);
 
-/* The longest running one of them, or NULL, and the time for which it has been seen running. */
-const RunningWorker *engine_oldest_worker(const Engine *engine);
-uint64_t engine_running_usec(const Engine *engine, const RunningWorker *worker);
+/* The workers that ran at the last scan, sorted by pid; of very many only ENGINE_RUNS_MAX. Valid until the
+ * next input. */
+const Run *engine_runs(const Engine *engine, size_t *ret_n);
+
+/* The longest run, or NULL, and the time for which a worker has been seen running. */
+const Run *engine_longest_run(const Engine *engine);
+uint64_t engine_run_usec(const Engine *engine, const Run *run);
+
+/* The crowd size in force; 0 when the rule is off. */
+double engine_crowd_size(const Engine *engine);
 
 /* When the Recovery time after the last sync ends (CLOCK_MONOTONIC), or 0. */
 uint64_t engine_recovery_end_usec(const Engine *engine);
 
-/* The sync under way, or NULL; the last one that ended, or NULL; of those that were no dry run, the last one
- * that ended or stalled, or NULL, and how many were begun. */
-const EngineSync *engine_sync(const Engine *engine);
-const EngineSync *engine_last_sync(const Engine *engine);
-const EngineSync *engine_last_real_sync(const Engine *engine);
+/* Automatic syncs in a row that did not help. */
+uint32_t engine_syncs_unhelpful(const Engine *engine);
+
+/* The sync under way, or NULL; the last one that ended and was no dry run, or NULL; and how many that were no
+ * dry run have begun. */
+const Sync *engine_sync(const Engine *engine);
+const Sync *engine_last_sync(const Engine *engine);
 uint64_t engine_sync_count(const Engine *engine);
 
 /* The id that the next sync to begin will have. */
 uint64_t engine_next_sync_id(const Engine *engine);
 
-/* The worker with the longest run in an episode, which always has one. */
-const EpisodeWorker *episode_longest_run(const Episode *episode);
-
-/* The ongoing episode or NULL; and the ended ones: n of them, index 0 is the oldest. */
+/* The ongoing episode or NULL; and the ended ones: n of them, index 0 is the first. */
 const Episode *engine_episode(const Engine *engine);
 size_t engine_n_episodes(const Engine *engine);
 const Episode *engine_ended_episode(const Engine *engine, size_t index);

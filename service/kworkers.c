@@ -3,12 +3,13 @@
 /*
  * Reads the running kernel workers from a proc root.
  *
- * A look lists the kernel threads, reads the name of each (comm, cheap), and the whole stat only of those
- * whose name says that they run the work that is asked for. The two files are read at different moments, so
- * that stat alone decides: its name, flags and times are of one moment. Everything is opened relative to the
- * folder that was opened at first, and what a look needs again (the list, the names of threads, the stats of
- * running workers) stays open on a real proc filesystem: a look then costs a third or less, and goes on
- * working where the process or the machine has no descriptor left.
+ * A scan lists the kernel threads, reads the name of each (comm, cheap), and the whole stat only of those
+ * whose name says that they run a work that is wanted. The two files are read at different moments, so that
+ * stat alone decides: its name, state, flags and times are of one moment. Everything is opened relative to
+ * the folder that was opened at first, and what a scan needs again (the list, the names of threads, the stats
+ * of running workers) stays open on a real proc filesystem: a scan then costs a third or less. Where the
+ * process or the machine has no descriptor left, all of these but the list are closed, so that each file can
+ * be opened again for a moment.
  */
 
 #include <fcntl.h>
@@ -38,25 +39,32 @@
 /* The initial pid namespace has this inode in every kernel (include/linux/proc_ns.h: PROC_PID_INIT_INO). */
 #define INITIAL_PID_NAMESPACE "pid:[4026531836]"
 
-/* Names kept open at most: those of all threads even of a machine with hundreds of CPUs. To look at one takes
- * one system call then instead of three, and a tenth of the time; it costs the kernel 5 KiB. While workers
- * run, no more than these few are opened to stay: in a storm of workers memory is for others. */
+/* Names kept open at most: those of all threads even of a machine with hundreds of CPUs. Reading a kept one
+ * takes one system call instead of three, and a tenth of the time; it costs the kernel 5 KiB. While workers
+ * run, only this smaller number is kept: in a stall with many workers, memory is for others. */
 #define KEPT_NAMES_MAX 8192
 #define KEPT_NAMES_FEW 256
 
 /* The same for the stats of running workers. */
 #define KEPT_STATS_MAX 256
 
-/* For how many threads at most a look reads stat just to learn whether there is a kernel thread at all. Where
- * there is one, the first or second read tells. */
+/* After a want of descriptors files are kept again when so many scans in a row were whole: if the want lasts,
+ * closing and opening them must not alternate. */
+#define SCANS_BEFORE_KEEPING 60
+
+/* How many threads' stats a scan reads at most just to learn whether there is a kernel thread at all. Where
+ * there is one, it is the first or second. */
 #define KTHREAD_PROBES_MAX 100
 
-/* To start with, so that an ordinary machine's first crisis needs no memory. */
+/* How many stats a scan reads at most of workers that run another work. */
+#define OTHER_READS_MAX 64
+
+/* To start with, so that an ordinary machine's first stall needs no memory. */
 #define PIDS_MIN 4096
 #define WORKERS_MIN 4096
 
-/* After so many looks in a row that found few workers, what a storm of them needed is given back. */
-#define CALM_LOOKS 8
+/* After so many scans in a row that found few workers, the memory that many of them needed is returned. */
+#define CALM_SCANS 8
 #define CALM_WORKERS 128
 
 /* A stat is about 350 bytes; its fields up to the 22nd always fit. */
@@ -69,11 +77,11 @@ typedef struct KeptFile {
         int fd;
 } KeptFile;
 
-/* Files of threads, sorted by pid: of the last look, and of the one under way. */
+/* Files of threads, sorted by pid: of the last scan, and of the one under way. */
 typedef struct KeptFiles {
         KeptFile *files, *new_files;
         size_t n_files, n_new_files;
-        size_t next; /* the first of files that the look under way has not come to */
+        size_t next; /* the first of files that the scan under way has not reached */
         size_t n_max;
 } KeptFiles;
 
@@ -92,165 +100,53 @@ struct KworkerReader {
 
         KeptFiles names; /* comm: of the lowest pids */
         KeptFiles stats; /* stat: of running workers */
+        unsigned n_scans_before_keeping;
 
-        /* The threads of the look under way: sorted, without doubles. */
+        /* The threads of the scan under way: sorted, without doubles. */
         pid_t *pids;
         size_t n_pids;
         size_t n_pids_allocated;
 
-        /* The workers of the last look and of the one under way. */
+        /* The workers of the last scan and of the one under way. */
         WorkerArray found[2];
         WorkerArray *last, *current;
-        bool storm; /* more workers than a few since memory was given back */
-        unsigned n_calm_looks;
+        bool storm; /* more workers than a few since unused memory was returned */
+        unsigned n_calm_scans;
+
+        /* Spinning workers of other works. */
+        Worker others[KWORKER_OTHERS_MAX];
+        size_t n_others;
+        unsigned n_other_reads;
 
         bool found_kthread;
-        int trouble; /* the error of the last look that made it incomplete, or 0 */
+        int trouble; /* the error for which the last scan was not whole, or 0 */
 
         /* One read of the list gives a page at most, one of the folder as much as fits. */
         alignas(struct dirent64) char buffer[4 * 4096];
 };
 
+/* What a scan must find. */
+typedef struct ScanOptions {
+        const char *glob;
+        bool want_others;
+        bool kthreads_only; /* no other threads were listed */
+} ScanOptions;
+
 DEFINE_TRIVIAL_CLEANUP(FILE *, fclose);
 
-const char *worker_name_work(const char *name) {
-        const char *mark;
-
-        if (strncmp(name, "kworker/", strlen("kworker/")) != 0)
-                return NULL;
-        mark = name + strlen("kworker/");
-
-        if (strncmp(mark, "R-", 2) == 0)
-                /* A rescuer: `R-` and the name of its workqueue. It has a mark only while it is at work. A
-                 * `-` may belong to either name, so that it says nothing; a `+` in a workqueue's name would
-                 * be mistaken for a mark, but no workqueue of the kernel's own has one. */
-                mark += strcspn(mark, "+");
-        else {
-                /* `0:1`, `0:1H` or `u8:3`. Kernels before 6.10 cut this id at 15 bytes with the prefix, so
-                 * that its end may be missing: on a large machine down to `u131072`. */
-                if (*mark == 'u')
-                        mark++;
-                if (!g_ascii_isdigit(*mark))
-                        return NULL; /* kworker/dying, or another's name */
-                mark += strspn(mark, "0123456789");
-                if (*mark == ':')
-                        mark += 1 + strspn(mark + 1, "0123456789");
-                mark += strspn(mark, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
-        }
-
-        return *mark == '+' ? mark + 1 : NULL;
+static bool is_kworker(uint64_t flags) {
+        return (flags & PF_KTHREAD) && (flags & PF_WQ_WORKER);
 }
 
-/* Takes one space and the number behind it from the front of the text. What may be negative is only ever
- * skipped, with ret NULL. The text must go on behind the number: else the number itself may have been cut. */
-static int take_field(const char **text, const char *end, uint64_t *ret) {
-        const char *p = *text, *digits;
-        uint64_t value = 0;
-
-        if (p == end || *p++ != ' ')
-                return -EBADMSG;
-        if (p < end && !ret && *p == '-')
-                p++;
-
-        for (digits = p; p < end && g_ascii_isdigit(*p); p++)
-                if (__builtin_mul_overflow(value, 10, &value) ||
-                    __builtin_add_overflow(value, (uint64_t) (*p - '0'), &value))
-                        return -EBADMSG;
-        if (p == digits || p == end)
-                return -EBADMSG;
-
-        if (ret)
-                *ret = value;
-        *text = p;
-        return 0;
-}
-
-/* The same for fields that nobody asks for. */
-static int skip_fields(const char **text, const char *end, unsigned n) {
-        for (; n > 0; n--) {
-                int r = take_field(text, end, NULL);
-                if (r < 0)
-                        return r;
-        }
-
-        return 0;
-}
-
-int worker_parse_stat(const char *text, size_t size, Worker *ret, uint64_t *ret_flags) {
-        const char *end = text + size, *p = text, *name, *name_end;
-        uint64_t pid = 0, flags, user, system, ticks, cpu_usec, start_time;
-        Worker worker = {};
-        size_t name_size;
-        int r;
-
-        while (p < end && g_ascii_isdigit(*p)) {
-                pid = pid * 10 + (uint64_t) (*p++ - '0');
-                if (pid > INT32_MAX)
-                        return -EBADMSG;
-        }
-        if (pid == 0)
-                return -EBADMSG;
-
-        if (end - p < 2 || p[0] != ' ' || p[1] != '(')
-                return -EBADMSG;
-        name = p + 2;
-        name_end = memrchr(name, ')', (size_t) (end - name));
-        if (!name_end || memchr(name, '\0', (size_t) (name_end - name)))
-                return -EBADMSG;
-
-        p = name_end + 1;
-        if (end - p < 2 || p[0] != ' ' || !g_ascii_isalpha(p[1]))
-                return -EBADMSG;
-        worker.state = p[1];
-        p += 2;
-
-        r = skip_fields(&p, end, 5); /* 4 to 8: ppid, pgrp, session, tty, tpgid */
-        if (r < 0)
-                return r;
-        r = take_field(&p, end, &flags); /* 9 */
-        if (r < 0)
-                return r;
-        r = skip_fields(&p, end, 4); /* 10 to 13: page faults */
-        if (r < 0)
-                return r;
-        r = take_field(&p, end, &user); /* 14 */
-        if (r < 0)
-                return r;
-        r = take_field(&p, end, &system); /* 15 */
-        if (r < 0)
-                return r;
-        r = skip_fields(&p, end, 6); /* 16 to 21: children's times, priority, nice, threads, timer */
-        if (r < 0)
-                return r;
-        r = take_field(&p, end, &start_time); /* 22 */
-        if (r < 0)
-                return r;
-
-        /* These ticks are 1/100 s wherever it matters, whatever the kernel's own are: a second divides
-         * evenly. */
-        if (__builtin_add_overflow(user, system, &ticks) ||
-            __builtin_mul_overflow(ticks, USEC_PER_SEC / (uint64_t) sysconf(_SC_CLK_TCK), &cpu_usec))
-                return -EBADMSG;
-
-        worker.pid = (pid_t) pid;
-        worker.start_time = start_time;
-        worker.cpu_usec = cpu_usec;
-        name_size = (size_t) (name_end - name);
-        memcpy(worker.name, name, MIN(name_size, (size_t) WORKER_NAME_MAX));
-
-        *ret = worker;
-        *ret_flags = flags;
-        return 0;
-}
-
-/* The name is that of a kworker that runs, and the one that is asked for. A glob that fnmatch() cannot follow
- * matches nobody. */
+/* Whether a name is that of a running kernel worker, and matches. A glob that fnmatch() cannot parse matches
+ * none. */
 static bool name_counts(const char *name, const char *glob) {
         return worker_name_work(name) && fnmatch(glob, name, FNM_EXTMATCH) == 0;
 }
 
-/* Not there (any more), hidden from us, or no such text: nothing to be had from it, now or at another try.
- * Every other error says nothing of the thread: for want of descriptors or memory, or by an I/O error. */
+/* The file is not there (any more), is hidden from this user, or holds no such text: another try would find
+ * nothing either. Every other error says nothing about the thread: want of descriptors or memory, or an I/O
+ * error. */
 static bool error_means_absent(int r) {
         switch (r) {
         case -ENOENT:
@@ -273,15 +169,41 @@ static void note_error(KworkerReader *reader, int r) {
                 reader->trouble = r;
 }
 
-/* Never waits, also where a plain folder has a fifo instead of the file. */
-static int open_file(const KworkerReader *reader, const char *path) {
-        int fd;
+/* Closes those of the last scan that this one has not reached yet, and those of this one. */
+static size_t kept_files_close(KeptFiles *kept) {
+        size_t n_closed = kept->n_files - kept->next + kept->n_new_files;
 
-        fd = openat(reader->root_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-        return fd < 0 ? -errno : fd;
+        for (size_t i = kept->next; i < kept->n_files; i++)
+                (void) close(kept->files[i].fd);
+        for (size_t i = 0; i < kept->n_new_files; i++)
+                (void) close(kept->new_files[i].fd);
+
+        kept->next = kept->n_files = kept->n_new_files = 0;
+        return n_closed;
 }
 
-static int open_file_of(const KworkerReader *reader, pid_t pid, const char *name) {
+/* For want of descriptors. Returns whether there are some again. */
+static bool close_kept_files(KworkerReader *reader) {
+        reader->n_scans_before_keeping = SCANS_BEFORE_KEEPING;
+        return kept_files_close(&reader->names) + kept_files_close(&reader->stats) > 0;
+}
+
+/* Never waits, also where a plain folder has a fifo instead of the file. */
+static int open_file(KworkerReader *reader, const char *path) {
+        for (;;) {
+                int fd, r;
+
+                fd = openat(reader->root_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+                if (fd >= 0)
+                        return fd;
+
+                r = -errno;
+                if ((r != -EMFILE && r != -ENFILE) || !close_kept_files(reader))
+                        return r;
+        }
+}
+
+static int open_file_of(KworkerReader *reader, pid_t pid, const char *name) {
         char path[PATH_SIZE];
 
         (void) snprintf(path, sizeof(path), "%d/%s", (int) pid, name);
@@ -296,10 +218,10 @@ static ssize_t read_text(int fd, char *buffer, size_t size) {
         return n < 0 ? -errno : n;
 }
 
-/* Reads the name of a thread. fd is its open comm, or negative; the caller has to close it in any case. A
- * kept comm is tied to the thread that it was opened for, never to one that got its pid later: then reading
- * it fails, and that of the pid's new thread is opened instead. */
-static int read_name(const KworkerReader *reader, pid_t pid, int *fd, char name[static WORKER_NAME_MAX + 1]) {
+/* Reads the name of a thread. fd is its open comm, or negative; the caller must close it in any case. A kept
+ * comm is tied to the thread that it was opened for, never to one that got its pid later: then reading it
+ * fails, and that of the pid's new thread is opened instead. */
+static int read_name(KworkerReader *reader, pid_t pid, int *fd, char name[static WORKER_NAME_MAX + 1]) {
         bool was_open = *fd >= 0;
         ssize_t n;
 
@@ -362,7 +284,7 @@ static int add_pid(KworkerReader *reader, pid_t pid) {
         return 0;
 }
 
-/* Both arrays grow together, so that the look after this one does not have to grow the other. */
+/* Both arrays grow together, so that the next scan does not need to grow the other. */
 static int add_worker(KworkerReader *reader, const Worker *worker) {
         for (size_t i = 0; i < ELEMENTSOF(reader->found); i++) {
                 WorkerArray *array = reader->found + i;
@@ -382,17 +304,17 @@ static int add_worker(KworkerReader *reader, const Worker *worker) {
         return 0;
 }
 
-/* Gives memory back that is needed no longer. */
-static void give_back(KworkerReader *reader) {
+/* Returns unused memory to the kernel. */
+static void return_unused_memory(KworkerReader *reader) {
         if (!reader->storm || reader->last->n_workers > CALM_WORKERS) {
-                reader->n_calm_looks = 0;
+                reader->n_calm_scans = 0;
                 return;
         }
-        if (++reader->n_calm_looks < CALM_LOOKS)
+        if (++reader->n_calm_scans < CALM_SCANS)
                 return;
 
         for (size_t i = 0; i < ELEMENTSOF(reader->found); i++)
-                memory_give_back(
+                memory_return_unused(
                                 reader->found[i].workers, sizeof(Worker), CALM_WORKERS,
                                 reader->found[i].n_allocated);
         reader->storm = false;
@@ -461,8 +383,8 @@ static int read_list(KworkerReader *reader, int fd) {
         return pid == 0 ? 0 : add_pid(reader, pid);
 }
 
-/* Lists the children of kthreadd. A kept list that is empty or fails belongs to a pid 2 that is gone: a
- * foreign namespace's. */
+/* Lists the children of kthreadd. A kept list that is empty or fails belongs to a pid 2 that is gone, in
+ * a foreign namespace. */
 static int list_children(KworkerReader *reader) {
         bool was_open = reader->children_fd >= 0;
         int r;
@@ -542,8 +464,8 @@ static void sift_down(pid_t *heap, size_t n, size_t i) {
         heap[i] = pid;
 }
 
-/* Sorts the pids and drops doubles. A heap sort, since qsort() allocates. Lists are in the order of birth:
- * already sorted, until the pids begin again from below. */
+/* Sorts the pids and drops doubles. A heap sort, since qsort() allocates. Lists are in the order of
+ * creation: already sorted, until the pids begin again from below. */
 static void sort_pids(KworkerReader *reader) {
         pid_t *pids = reader->pids;
         size_t n = reader->n_pids, n_different = 0;
@@ -570,8 +492,8 @@ static void sort_pids(KworkerReader *reader) {
         reader->n_pids = n_different;
 }
 
-/* Lists the threads to look at; ret_kthreads_only tells whether they should be none but kernel threads. What
- * could be listed before an error is there. */
+/* Lists the threads to scan, and whether these should be kernel threads only. What could be listed before an
+ * error is there. */
 static int list_threads(KworkerReader *reader, bool *ret_kthreads_only) {
         int r;
 
@@ -589,7 +511,7 @@ static int list_threads(KworkerReader *reader, bool *ret_kthreads_only) {
         return r;
 }
 
-/* Takes the kept file of a thread, or a negative value. Asked for in ascending order of pids; those in
+/* Takes the kept file of a thread, or a negative value. Must be called in ascending order of pids; files in
  * between belong to threads that are gone. */
 static int take_kept_file(KeptFiles *kept, pid_t pid) {
         for (; kept->next < kept->n_files; kept->next++) {
@@ -607,7 +529,7 @@ static int take_kept_file(KeptFiles *kept, pid_t pid) {
         return -EBADF;
 }
 
-/* Keeps an open file for the next look, or closes it where so many are kept. */
+/* Keeps an open file for the next scan, or closes it where so many are kept. */
 static void keep_file(KeptFiles *kept, size_t n_max, pid_t pid, int fd) {
         size_t n_taken = kept->n_new_files + kept->n_files - kept->next;
 
@@ -619,7 +541,7 @@ static void keep_file(KeptFiles *kept, size_t n_max, pid_t pid, int fd) {
         kept->new_files[kept->n_new_files++] = (KeptFile){ .pid = pid, .fd = fd };
 }
 
-/* At the end of a look: closes what it did not come to, and hands the others on to the next one. */
+/* At the end of a scan: closes what it did not reach, and passes the others to the next one. */
 static void swap_kept_files(KeptFiles *kept) {
         KeptFile *files = kept->files;
 
@@ -637,12 +559,22 @@ static void keep_name(KworkerReader *reader, pid_t pid, int fd) {
         size_t n_max = reader->last->n_workers == 0 ? KEPT_NAMES_MAX
                                                     : MAX((size_t) KEPT_NAMES_FEW, reader->names.n_files);
 
-        keep_file(&reader->names, n_max, pid, fd);
+        keep_file(&reader->names, reader->n_scans_before_keeping > 0 ? 0 : n_max, pid, fd);
 }
 
-/* Looks at the stat of a thread. fd is its kept stat, which it takes over, or negative. Returns as
- * look_at_thread(). */
-static int look_at_stat(KworkerReader *reader, pid_t pid, int fd, const char *glob, Worker *ret) {
+static void keep_stat(KworkerReader *reader, pid_t pid, int fd) {
+        keep_file(&reader->stats, reader->n_scans_before_keeping > 0 ? 0 : KEPT_STATS_MAX, pid, fd);
+}
+
+/* Notes a kernel worker that runs another work, if it spins. */
+static void note_other(KworkerReader *reader, const Worker *worker) {
+        if (reader->n_others < KWORKER_OTHERS_MAX && worker_spins(worker) && worker_name_work(worker->name))
+                reader->others[reader->n_others++] = *worker;
+}
+
+/* Scans the stat of a thread. fd is its kept stat, which it takes over, or negative. Returns as
+ * scan_thread(). */
+static int scan_stat(KworkerReader *reader, pid_t pid, int fd, const ScanOptions *options, Worker *ret) {
         Worker worker;
         uint64_t flags;
         int r;
@@ -659,34 +591,54 @@ static int look_at_stat(KworkerReader *reader, pid_t pid, int fd, const char *gl
         if (r >= 0 && worker.pid != pid)
                 r = -EBADMSG;
         if (r >= 0)
-                r = (flags & (PF_KTHREAD | PF_WQ_WORKER)) == (PF_KTHREAD | PF_WQ_WORKER) &&
-                    name_counts(worker.name, glob);
-        if (r <= 0) {
-                (void) close(fd);
-                return r;
+                r = is_kworker(flags) && name_counts(worker.name, options->glob);
+        if (r > 0) {
+                keep_stat(reader, pid, fd);
+                *ret = worker;
+                return 1;
         }
 
-        keep_file(&reader->stats, KEPT_STATS_MAX, pid, fd);
-        *ret = worker;
-        return 1;
+        (void) close(fd);
+        if (r == 0 && options->want_others && is_kworker(flags))
+                note_other(reader, &worker);
+        return r;
 }
 
-/* Looks at one thread. Returns 1 for a worker that counts, 0 for any other thread, or a negative errno. */
-static int look_at_thread(
+/* Scans a thread whose name does not match. It may run another work that is wanted, or may have gone over to
+ * a matching one since its name was read. An error is noted, and is none of this thread's: nothing that was
+ * known of it before is kept. */
+static int scan_other(
                 KworkerReader *reader,
                 pid_t pid,
-                bool kthreads_only,
-                const char *glob,
+                const char *name,
+                const ScanOptions *options,
                 Worker *ret) {
+        int r;
+
+        if (!options->want_others || reader->n_others == KWORKER_OTHERS_MAX ||
+            reader->n_other_reads == OTHER_READS_MAX || !worker_name_work(name))
+                return 0;
+
+        reader->n_other_reads++;
+        r = scan_stat(reader, pid, -EBADF, options, ret);
+        if (r < 0) {
+                note_error(reader, r);
+                return 0;
+        }
+        return r;
+}
+
+/* Scans one thread. Returns 1 for a worker that counts, 0 for any other thread, or a negative errno. */
+static int scan_thread(KworkerReader *reader, pid_t pid, const ScanOptions *options, Worker *ret) {
         _cleanup_close_ int stat_fd = take_kept_file(&reader->stats, pid);
         char name[WORKER_NAME_MAX + 1];
         int fd, r;
 
         fd = take_kept_file(&reader->names, pid);
 
-        /* It ran at the last look. Its stat tells all that its name does, unless the thread is gone. */
+        /* It ran at the last scan. Its stat shows all that its name does, unless the thread is gone. */
         if (stat_fd >= 0) {
-                r = look_at_stat(reader, pid, take_fd(&stat_fd), glob, ret);
+                r = scan_stat(reader, pid, take_fd(&stat_fd), options, ret);
                 if (r >= 0) {
                         if (fd >= 0)
                                 keep_name(reader, pid, fd);
@@ -697,45 +649,54 @@ static int look_at_thread(
         r = read_name(reader, pid, &fd, name);
         if (fd >= 0) {
                 /* In a list of all processes only the workers' are worth it. */
-                if (r >= 0 && (kthreads_only || strncmp(name, "kworker/", strlen("kworker/")) == 0))
+                if (r >= 0 && (options->kthreads_only || strncmp(name, "kworker/", strlen("kworker/")) == 0))
                         keep_name(reader, pid, fd);
                 else
                         (void) close(fd);
         }
         if (r < 0)
                 return r;
-        if (!name_counts(name, glob))
-                return 0;
 
-        return look_at_stat(reader, pid, -EBADF, glob, ret);
+        if (!name_counts(name, options->glob))
+                return scan_other(reader, pid, name, options, ret);
+        return scan_stat(reader, pid, -EBADF, options, ret);
 }
 
-/* Looks at all threads that are listed, and at the workers of the last look that are not. Both are sorted,
- * and so is what comes out. Returns how many threads could be looked at. */
-static size_t look_at_threads(KworkerReader *reader, bool kthreads_only, const char *glob) {
-        const Worker *last = reader->last->workers, *last_end = last + reader->last->n_workers;
-        size_t i = 0, n_read = 0;
+/* Takes the next pid to scan, from the list, from the last scan's workers, or from both; both are sorted. i
+ * and last are indexes, since the arrays move when they grow. ret_before gets the worker or NULL, until the
+ * next one is added. Returns 0 at the end. */
+static pid_t next_pid(const KworkerReader *reader, size_t *i, size_t *last, const Worker **ret_before) {
+        const Worker *before = *last < reader->last->n_workers ? reader->last->workers + *last : NULL;
+        pid_t listed = *i < reader->n_pids ? reader->pids[*i] : 0;
 
-        while (i < reader->n_pids || last < last_end) {
-                const Worker *before = NULL;
+        if (before && listed > 0 && before->pid > listed)
+                before = NULL;
+        if (before)
+                (*last)++;
+        if (listed > 0 && (!before || before->pid == listed))
+                (*i)++;
+
+        *ret_before = before;
+        return before ? before->pid : listed;
+}
+
+/* Scans all threads that are listed, and the workers of the last scan that are not. The result is sorted.
+ * Returns how many threads could be scanned. */
+static size_t scan_threads(KworkerReader *reader, const ScanOptions *options) {
+        size_t i = 0, last = 0, n_read = 0;
+        const Worker *before;
+        pid_t pid;
+
+        while ((pid = next_pid(reader, &i, &last, &before)) > 0) {
                 Worker worker;
-                pid_t pid;
                 int r;
 
-                if (last < last_end && (i == reader->n_pids || last->pid <= reader->pids[i])) {
-                        before = last++;
-                        pid = before->pid;
-                        if (i < reader->n_pids && reader->pids[i] == pid)
-                                i++;
-                } else
-                        pid = reader->pids[i++];
-
-                r = look_at_thread(reader, pid, kthreads_only, glob, &worker);
+                r = scan_thread(reader, pid, options, &worker);
                 if (r >= 0)
                         n_read++;
                 else {
                         note_error(reader, r);
-                        if (before && !error_means_absent(r) && name_counts(before->name, glob)) {
+                        if (before && !error_means_absent(r) && name_counts(before->name, options->glob)) {
                                 worker = *before;
                                 r = 1;
                         }
@@ -781,7 +742,7 @@ static int read_kthreadd(KworkerReader *reader) {
 }
 
 /* Finds a kernel thread, if there is any, where no worker has shown one. */
-static void look_for_kthread(KworkerReader *reader) {
+static void find_kthread(KworkerReader *reader) {
         int r;
 
         r = read_kthreadd(reader);
@@ -802,41 +763,65 @@ static void look_for_kthread(KworkerReader *reader) {
         }
 }
 
-int kworker_reader_look(KworkerReader *reader, const char *glob, KworkerLook *ret) {
-        bool found_kthread_before = reader->found_kthread, kthreads_only;
-        WorkerArray *workers;
-        size_t n_read;
-        int r;
-
-        give_back(reader);
+static void begin_scan(KworkerReader *reader) {
+        return_unused_memory(reader);
 
         reader->trouble = 0;
         reader->found_kthread = false;
         reader->current->n_workers = 0;
+        reader->n_others = 0;
+        reader->n_other_reads = 0;
+}
 
-        r = list_threads(reader, &kthreads_only);
-        n_read = look_at_threads(reader, kthreads_only, glob);
+/* Counts the whole scans after a want of descriptors. */
+static void count_scan(KworkerReader *reader) {
+        if (reader->n_scans_before_keeping == 0)
+                return;
+
+        if (reader->trouble < 0)
+                reader->n_scans_before_keeping = SCANS_BEFORE_KEEPING;
+        else
+                reader->n_scans_before_keeping--;
+}
+
+static void swap_workers(KworkerReader *reader) {
+        WorkerArray *workers = reader->last;
+
+        reader->last = reader->current;
+        reader->current = workers;
+        if (reader->last->n_workers > CALM_WORKERS)
+                reader->storm = true;
+}
+
+int kworker_reader_scan(KworkerReader *reader, const char *glob, bool want_others, KworkerScan *ret) {
+        ScanOptions options = { .glob = glob, .want_others = want_others };
+        bool found_kthread_before = reader->found_kthread;
+        size_t n_read;
+        int r;
+
+        begin_scan(reader);
+
+        r = list_threads(reader, &options.kthreads_only);
+        n_read = scan_threads(reader, &options);
         if (!reader->found_kthread)
-                look_for_kthread(reader);
+                find_kthread(reader);
 
         /* Not seeing is not the same as being gone. */
         if (reader->trouble < 0 && !reader->found_kthread)
                 reader->found_kthread = found_kthread_before;
 
+        count_scan(reader);
         if (r < 0 && n_read == 0 && reader->current->n_workers == 0)
                 return r;
+        swap_workers(reader);
 
-        workers = reader->last;
-        reader->last = reader->current;
-        reader->current = workers;
-        if (reader->last->n_workers > CALM_WORKERS)
-                reader->storm = true;
-
-        *ret = (KworkerLook){
+        *ret = (KworkerScan){
                 .workers = reader->last->workers,
                 .n_workers = reader->last->n_workers,
+                .others = reader->others,
+                .n_others = reader->n_others,
                 .found_kthread = reader->found_kthread,
-                .incomplete = reader->trouble < 0,
+                .trouble = reader->trouble,
         };
         return 0;
 }
@@ -893,9 +878,9 @@ const char *kworker_reader_fault_reason(KworkerReader *reader) {
         case -ENFILE:
                 return "the system has no file descriptor left";
         case -ENOMEM:
-                return "there is no memory left to read the proc root";
+                return "no memory is left to read the proc root";
         default:
-                return "the proc root cannot be read";
+                return "a file of the proc root cannot be read (I/O error)";
         }
 
         if (fstatfs(reader->root_fd, &sfs) < 0 || sfs.f_type != PROC_SUPER_MAGIC)
@@ -904,7 +889,7 @@ const char *kworker_reader_fault_reason(KworkerReader *reader) {
         /* Only a process that has a pid in the filesystem's namespace has a `self` there. */
         n = readlinkat(reader->root_fd, "self/ns/pid", namespace, sizeof(namespace) - 1);
         if (n < 0 && errno == ENOENT)
-                return "the proc root is that of another pid namespace, a container's: "
+                return "the proc root is that of another pid namespace, of a container: "
                        "give the host's /proc by --proc-root";
 
         /* Of both hidepid comes first, except for root: nothing is hidden from the root of the host. */
@@ -912,14 +897,14 @@ const char *kworker_reader_fault_reason(KworkerReader *reader) {
         if (n >= 0 && (!is_hidden || geteuid() == 0)) {
                 namespace[n] = '\0';
                 if (!streq(namespace, INITIAL_PID_NAMESPACE))
-                        return "this is a pid namespace of its own, a container: "
+                        return "this process is in a pid namespace of its own, a container: "
                                "give the host's /proc by --proc-root";
         }
         if (is_hidden)
-                return "the mount option hidepid hides them from this user: "
-                       "mount proc with gid= of a group that it is in, or without hidepid";
+                return "the mount option hidepid hides kernel threads from this user: "
+                       "mount proc with gid= of one of its groups, or without hidepid";
 
-        return "there is none in the proc root, and neither hidepid nor a pid namespace explains it";
+        return "the proc root has no kernel thread, and neither hidepid nor a pid namespace explains it";
 }
 
 static int kept_files_new(KeptFiles *kept, size_t n_max) {

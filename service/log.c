@@ -51,7 +51,7 @@ static struct {
         int writer_fd;      /* the pipe to the process that writes to stderr, or negative */
         int writer_pidfd;
         uint64_t n_dropped;
-        uint64_t n_untold; /* of these, not told yet */
+        uint64_t n_unreported; /* of these, not reported yet */
 } the_log = {
         .target = LOG_TARGET_STDERR,
         .max_level = LOG_NOTICE,
@@ -112,7 +112,7 @@ static void writer_write(const char *text, size_t size) {
         }
 }
 
-/* The process that writes, from its birth to its end: when the other end of its pipe is closed, and all that
+/* The process that writes, from its start to its end: when the other end of its pipe is closed, and all that
  * was in it is written. Signals that are meant for the daemon do not end it before. */
 static noreturn void writer_run(int pipe_fd) {
         static char text[LOG_LINE_MAX];
@@ -167,7 +167,7 @@ int log_start_writer(void) {
         if (fcntl(ours, F_SETFL, O_WRONLY | O_NONBLOCK) < 0)
                 return -errno;
 
-        pid = fork();
+        pid = _Fork();
         if (pid < 0)
                 return -errno;
         if (pid == 0)
@@ -365,17 +365,17 @@ static int write_line(
                                : write_stderr(level, message);
 }
 
-void log_tell_dropped(void) {
+void log_report_dropped(void) {
         char message[128];
 
-        if (the_log.n_untold == 0 || the_log.muted)
+        if (the_log.n_unreported == 0 || the_log.muted)
                 return;
 
         (void) snprintf(message, sizeof(message), "%" G_GUINT64_FORMAT " log line%s dropped: nobody took %s",
-                        the_log.n_untold, the_log.n_untold == 1 ? " was" : "s were",
-                        the_log.n_untold == 1 ? "it" : "them");
+                        the_log.n_unreported, the_log.n_unreported == 1 ? " was" : "s were",
+                        the_log.n_unreported == 1 ? "it" : "them");
         if (write_line(LOG_WARNING, NULL, NULL, 0, message) >= 0)
-                the_log.n_untold = 0;
+                the_log.n_unreported = 0;
 }
 
 void log_full(int level,
@@ -396,11 +396,11 @@ void log_full(int level,
         va_end(arguments);
         log_escape(raw, message, sizeof(message));
 
-        log_tell_dropped();
-        if ((the_log.n_untold > 0 && !the_log.muted) ||
+        log_report_dropped();
+        if ((the_log.n_unreported > 0 && !the_log.muted) ||
             write_line(level, message_id, fields, n_fields, message) < 0) {
                 the_log.n_dropped++;
-                the_log.n_untold++;
+                the_log.n_unreported++;
         }
 
         errno = saved_errno;

@@ -3,8 +3,8 @@
 
 /*
  * The log: to the journal with fields when stderr is the journal, else to stderr. It never waits once
- * log_start_writer() was called: a line that nobody takes is dropped and counted, and the count is told once
- * there is room again.
+ * log_start_writer() was called: a line that cannot be written at once is dropped and counted, and the count
+ * is reported once there is room again.
  */
 
 #include <stdarg.h>
@@ -37,14 +37,14 @@ int log_get_max_level(void);
 LogTarget log_get_target(void);
 void log_set_target(LogTarget target);
 
-/* While muted, lines go all the way but out: for a rehearsal. */
+/* While muted, lines are made but not written: for the self-test. */
 void log_set_muted(bool muted);
 
 /* How many lines were dropped since the start. */
 uint64_t log_get_dropped(void);
 
-/* Tells of dropped lines now if there is room; else the next line does. */
-void log_tell_dropped(void);
+/* Reports dropped lines now if there is room; otherwise the next line does. */
+void log_report_dropped(void);
 
 /* One more field of a journal entry: "NAME=value", no newline in it. */
 typedef struct LogField {

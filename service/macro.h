@@ -22,6 +22,11 @@
 /* "Never" or "none" wherever a time is expected, as on the bus. */
 #define USEC_INFINITY UINT64_MAX
 
+#ifndef MIN
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#endif
+
 #define ELEMENTSOF(array) (sizeof(array) / sizeof((array)[0]))
 
 #define _cleanup_(function) __attribute__((cleanup(function)))
@@ -104,9 +109,9 @@ static inline uint64_t usec_now(clockid_t clock) {
         return (uint64_t) time.tv_sec * USEC_PER_SEC + (uint64_t) time.tv_nsec / NSEC_PER_USEC;
 }
 
-/* A point in time on both clocks: the first for every decision, the second only to tell people. */
+/* A point in time on both clocks: the first for every decision, the second only for people. */
 typedef struct Moment {
-        uint64_t monotonic_usec; /* CLOCK_MONOTONIC: a suspended machine ages nobody */
+        uint64_t monotonic_usec; /* CLOCK_MONOTONIC: stands still while suspended */
         uint64_t realtime_usec;  /* CLOCK_REALTIME: may jump */
 } Moment;
 

@@ -2,7 +2,9 @@
 
 /* wbwatchd: options and wiring. */
 
+#include <assert.h>
 #include <glib.h>
+#include <locale.h>
 #include <malloc.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,105 +17,202 @@
 #include "notify.h"
 #include "settings.h"
 
-/* Any real-time priority goes before all ordinary threads; the lowest one leaves the others to those who
- * asked. */
+/* Any real-time priority beats all ordinary threads; the lowest one leaves the others to those who
+ * configured them. */
 #define REALTIME_PRIORITY 1
 
 /* The kernel kills it last, but can: at a memory limit of its own, a process that can't be killed would hang.
  */
 #define OOM_SCORE_ADJUSTMENT "-900"
 
-/* The names of kernel threads are kept open, in half of these descriptors at most. */
+/* The names of kernel threads are kept open, in at most half of these descriptors. */
 #define DESCRIPTORS_MAX 16384
 
 /* Memory of this size comes from the kernel and goes back to it. */
 #define LARGE_ALLOCATION (32 * 1024)
 
-/* Set over the bus to last: below $STATE_DIRECTORY, which a service has, or here. */
+/* What was set permanently over the bus: below $STATE_DIRECTORY, which a service has, or here. */
 #define STATE_DIRECTORY "/var/lib/wbwatch"
 #define LASTING_FILE "wbwatch.conf"
 
 typedef struct Options {
-        char *process_glob;
-        char *runtime_threshold;
+        Settings overrides; /* what the command line sets */
         char *config;
         char *proc_root;
-        gboolean verbose;
-        gboolean debug;
-        gboolean no_timestamps;
-        gboolean dry_run;
-        gboolean check_config;
-        gboolean no_bus;
-        gboolean version;
+        bool verbose;
+        bool debug;
+        bool no_timestamps;
+        bool check_config;
+        bool no_bus;
+        bool version;
+        bool help;
 } Options;
 
 static void options_done(Options *options) {
-        g_free(options->process_glob);
-        g_free(options->runtime_threshold);
         g_free(options->config);
         g_free(options->proc_root);
 }
 
-static int parse_options(int argc, char **argv, Options *options) {
-        const GOptionEntry entries[] = {
-                { "process-glob", 0, 0, G_OPTION_ARG_FILENAME, &options->process_glob,
-                  "Watch kernel workers whose whole name matches", "GLOB" },
-                { "runtime-threshold", 0, 0, G_OPTION_ARG_FILENAME, &options->runtime_threshold,
-                  "Call a worker stuck that has been running this long", "DURATION" },
-                { "dry-run", 0, 0, G_OPTION_ARG_NONE, &options->dry_run, "Do everything but the sync", NULL },
-                { "config", 0, 0, G_OPTION_ARG_FILENAME, &options->config,
-                  "Read this file instead of wbwatch.conf and its drop-ins", "FILE" },
-                { "check-config", 0, 0, G_OPTION_ARG_NONE, &options->check_config,
-                  "Check the configuration, show it, and exit; 1 when something is wrong", NULL },
-                { "proc-root", 0, 0, G_OPTION_ARG_FILENAME, &options->proc_root,
-                  "Read the host's /proc where it is mounted, as in a container", "DIR" },
-                { "no-bus", 0, 0, G_OPTION_ARG_NONE, &options->no_bus, "Stay off the system bus", NULL },
-                { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options->verbose, "Log more", NULL },
-                { "debug", 'd', 0, G_OPTION_ARG_NONE, &options->debug, "Log everything", NULL },
-                { "no-timestamps", 0, 0, G_OPTION_ARG_NONE, &options->no_timestamps,
-                  "Log without the time, for those who add it", NULL },
-                { "version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version, and exit", NULL },
-                {},
-        };
-        g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-        g_autoptr(GError) error = NULL;
+typedef struct OptionInfo {
+        const char *name;
+        char letter;
+        const char *argument; /* NULL: the option takes no value */
+        bool is_setting;
+        SettingId id;  /* of a setting; one without a value becomes "yes" */
+        size_t offset; /* else of the member in Options, a bool or a text */
+        const char *help;
+} OptionInfo;
 
+#define IS_SETTING(setting) .is_setting = true, .id = setting
+#define IS_MEMBER(member) .offset = offsetof(Options, member)
+
+static const OptionInfo option_table[] = {
+        { "process-glob", 0, "GLOB", IS_SETTING(SETTING_GLOB),
+          .help = "Watch kernel workers whose whole name matches" },
+        { "runtime-threshold", 0, "DURATION", IS_SETTING(SETTING_THRESHOLD),
+          .help = "Detect a stall when a worker spins for this long" },
+        { "crowd-size", 0, "NUMBER", IS_SETTING(SETTING_CROWD_SIZE),
+          .help = "Detect a stall when this many workers spin; 0 turns this rule off" },
+        { "crowd-threshold", 0, "DURATION", IS_SETTING(SETTING_CROWD_THRESHOLD),
+          .help = "For how long that many must spin" },
+        { "count-waiting", 0, NULL, IS_SETTING(SETTING_COUNT_WAITING),
+          .help = "Count waiting workers like spinning ones" },
+        { "poll-interval", 0, "DURATION", IS_SETTING(SETTING_POLL_INTERVAL),
+          .help = "Time between scans while a worker runs" },
+        { "idle-scan-interval", 0, "DURATION", IS_SETTING(SETTING_IDLE_SCAN_INTERVAL),
+          .help = "Time between scans while none runs" },
+        { "recovery", 0, "DURATION", IS_SETTING(SETTING_RECOVERY),
+          .help = "Start no other sync for this long after a sync" },
+        { "sync-method", 0, "METHOD", IS_SETTING(SETTING_SYNC_METHOD),
+          .help = "How to write filesystems back: auto, sync or syncfs" },
+        { "filesystem-timeout", 0, "DURATION", IS_SETTING(SETTING_FILESYSTEM_TIMEOUT),
+          .help = "Wait this long for one filesystem's sync" },
+        { "sync-timeout", 0, "DURATION", IS_SETTING(SETTING_SYNC_TIMEOUT),
+          .help = "Report a sync that makes no progress for this long" },
+        { "dry-run", 0, NULL, IS_SETTING(SETTING_DRY_RUN), .help = "Do everything but the sync" },
+        { "config", 0, "FILE", IS_MEMBER(config),
+          .help = "Read this file instead of wbwatch.conf and its drop-ins" },
+        { "check-config", 0, NULL, IS_MEMBER(check_config),
+          .help = "Check the configuration, show it, and exit; 1 when something is wrong" },
+        { "proc-root", 0, "DIR", IS_MEMBER(proc_root),
+          .help = "Read the host's /proc where it is mounted, as in a container" },
+        { "no-bus", 0, NULL, IS_MEMBER(no_bus), .help = "Do not connect to the system bus" },
+        { "verbose", 'v', NULL, IS_MEMBER(verbose), .help = "Log more" },
+        { "debug", 'd', NULL, IS_MEMBER(debug), .help = "Log everything" },
+        { "no-timestamps", 0, NULL, IS_MEMBER(no_timestamps),
+          .help = "Log without the time, for readers that add it" },
+        { "version", 0, NULL, IS_MEMBER(version), .help = "Show the version, and exit" },
+        { "help", 'h', NULL, IS_MEMBER(help), .help = "Show this help, and exit" },
+};
+
+/* name is "--dry-run" or "-v". */
+static const OptionInfo *find_option(const char *name) {
+        for (size_t i = 0; i < ELEMENTSOF(option_table); i++)
+                if (name[1] == '-' ? streq(name + 2, option_table[i].name)
+                                   : name[1] == option_table[i].letter)
+                        return &option_table[i];
+
+        assert(!"GOption reports only options that it was given");
+        return NULL;
+}
+
+static gboolean set_option(const char *name, const char *value, void *userdata, GError **ret_error) {
+        const OptionInfo *option = find_option(name);
+        Options *options = userdata;
+        void *member = (char *) options + option->offset;
+        _cleanup_free_ char *error = NULL;
+
+        if (!option->argument && value) {
+                g_set_error(ret_error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                            "%s takes no value, but \"%s\" was given", name, value);
+                return false;
+        }
+
+        if (option->is_setting) {
+                /* An invalid value is an error here, not a warning: who typed it is there to read it. */
+                if (settings_set_text(
+                                    &options->overrides, option->id, value ?: "yes",
+                                    SETTINGS_SOURCE_COMMAND_LINE, &error) >= 0)
+                        return true;
+                g_set_error(ret_error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: %s", name,
+                            error ?: "out of memory");
+                return false;
+        }
+
+        if (option->argument) {
+                char **text = member;
+
+                g_free(*text);
+                *text = g_strdup(value);
+        } else {
+                bool *flag = member;
+
+                *flag = true;
+        }
+
+        return true;
+}
+
+/* GOption drops the value of an option that takes none: `--dry-run=no` would be a yes. So those are given to
+ * it as options whose value is optional, and set_option() refuses one. */
+static GOptionEntry option_entry(const OptionInfo *option) {
+        return (GOptionEntry){
+                .long_name = option->name,
+                .short_name = option->letter,
+                .flags = G_OPTION_FLAG_FILENAME | (option->argument ? 0 : G_OPTION_FLAG_OPTIONAL_ARG),
+                .arg = G_OPTION_ARG_CALLBACK,
+                .arg_data = (void *) set_option,
+                .description = option->help,
+                .arg_description = option->argument,
+        };
+}
+
+static GOptionContext *option_context_new(Options *options) {
+        GOptionContext *context = g_option_context_new(NULL);
+        GOptionGroup *group = g_option_group_new("", "", "", options, NULL);
+
+        for (size_t i = 0; i < ELEMENTSOF(option_table); i++) {
+                const GOptionEntry entries[] = { option_entry(&option_table[i]), {} };
+
+                g_option_group_add_entries(group, entries);
+        }
+
+        g_option_context_set_main_group(context, group);
+        g_option_context_set_help_enabled(context, false); /* see print_help() */
         g_option_context_set_summary(
-                        context, "Notices kernel workers that are stuck in inode_switch_wbs, and frees them "
-                                 "by a sync().");
+                        context, "Detects kernel workers that are stuck in inode_switch_wbs, and frees them "
+                                 "by writing the filesystems back.");
         g_option_context_set_description(
                         context, "See wbwatchd(8) and wbwatch.conf(5); wbctl(1) shows and steers it.");
-        g_option_context_add_main_entries(context, entries, NULL);
+        return context;
+}
+
+/* GOption's help holds an ellipsis character, which its own --help shows as "?" without a locale. The locale
+ * is set here and nowhere else: in the daemon it would change what fnmatch(3) matches. */
+static void print_help(GOptionContext *context) {
+        g_autofree char *help = g_option_context_get_help(context, true, NULL);
+        g_autoptr(GString) text = g_string_new(help);
+
+        (void) setlocale(LC_CTYPE, "");
+        if (!g_get_charset(NULL))
+                (void) g_string_replace(text, "\u2026", "...", 0);
+        (void) fputs(text->str, stdout);
+}
+
+static int parse_options(int argc, char **argv, Options *options) {
+        g_autoptr(GOptionContext) context = option_context_new(options);
+        g_autoptr(GError) error = NULL;
 
         if (!g_option_context_parse(context, &argc, &argv, &error)) {
                 fprintf(stderr, "wbwatchd: %s\n", error->message);
                 return -EINVAL;
         }
         if (argc > 1) {
-                fprintf(stderr, "wbwatchd: %s: it takes options only, see --help\n", argv[1]);
+                fprintf(stderr, "wbwatchd: unexpected argument \"%s\", see --help\n", argv[1]);
                 return -EINVAL;
         }
-
-        return 0;
-}
-
-/* What the command line sets. A bad value there is an error, not a warning: whoever typed it is looking. */
-static int read_overrides(const Options *options, Settings *settings) {
-        static const char source[] = "command line";
-        _cleanup_free_ char *error = NULL;
-
-        if (options->process_glob &&
-            settings_set_text(settings, SETTING_GLOB, options->process_glob, source, &error) < 0) {
-                fprintf(stderr, "wbwatchd: --process-glob: %s\n", error);
-                return -EINVAL;
-        }
-        if (options->runtime_threshold &&
-            settings_set_text(settings, SETTING_THRESHOLD, options->runtime_threshold, source, &error) < 0) {
-                fprintf(stderr, "wbwatchd: --runtime-threshold: %s\n", error);
-                return -EINVAL;
-        }
-        if (options->dry_run)
-                return settings_set_number(settings, SETTING_DRY_RUN, true, source, &error);
+        if (options->help)
+                print_help(context);
 
         return 0;
 }
@@ -144,7 +243,7 @@ static void prepare_for_crisis(void) {
                 (void) setrlimit(RLIMIT_NOFILE, &limit);
         }
 
-        /* What a large message took is given back when it is done with. By itself the C library keeps more
+        /* The memory of a large message is returned when it was handled. By itself the C library keeps more
          * and more of it, which stays locked. */
         (void) mallopt(M_MMAP_THRESHOLD, LARGE_ALLOCATION);
 
@@ -170,23 +269,18 @@ static char *lasting_file(void) {
 static int run(const Options *options) {
         g_autofree char *lasting = lasting_file();
         _cleanup_(manager_freep) Manager *manager = NULL;
-        Settings overrides, settings;
+        Settings settings;
         const ManagerOptions manager_options = {
                 .paths = {
                         .folders = settings_default_folders,
                         .file = options->config,
                         .lasting_file = lasting,
-                        .overrides = &overrides,
+                        .overrides = &options->overrides,
                 },
                 .proc_root = options->proc_root ?: "/proc",
                 .use_bus = !options->no_bus,
         };
         int r;
-
-        settings_init(&overrides);
-        r = read_overrides(options, &overrides);
-        if (r < 0)
-                return 2;
 
         /* Before the first line of a daemon: nobody may be reading. */
         if (!options->check_config) {
@@ -224,9 +318,12 @@ int main(int argc, char **argv) {
         _cleanup_(options_done) Options options = {};
         int r;
 
+        settings_init(&options.overrides);
         r = parse_options(argc, argv, &options);
         if (r < 0)
                 return 2;
+        if (options.help)
+                return EXIT_SUCCESS;
 
         if (options.version) {
                 puts("wbwatchd " WBWATCH_VERSION);
@@ -244,7 +341,7 @@ int main(int argc, char **argv) {
         notify_close();
         log_close();
 
-#ifndef HAS_ADDRESS_SANITIZER /* which tells of leaks in exit() */
+#ifndef HAS_ADDRESS_SANITIZER /* which reports leaks in exit() */
         /* Not by exit(): what the libraries do at their end would be read from a disk that may hang. */
         if (fflush(stdout) == 0)
                 _exit(r);

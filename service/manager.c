@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The manager: see manager.h. Data flows one way: a look or an event goes to the engine, and what the engine
- * says to do is done: the sync first, and then the telling. */
+/* The manager: see manager.h. Data flows one way: a scan or an event goes to the engine, and what the engine
+ * says is executed: the sync first, the reports afterwards. */
 
 #include "manager.h"
 
@@ -9,20 +9,28 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/sysinfo.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
 #include "bus.h"
 #include "connector.h"
+#include "kworkers.h"
 #include "log.h"
 #include "messages.h"
 #include "notify.h"
+#include "report.h"
 #include "storage.h"
 #include "syncer.h"
 
-/* A sweep of an idle machine may come later by this part of its interval, to share a wakeup with others. */
+/* An idle scan may come later by this part of its interval, to share a wakeup with others. */
 #define IDLE_ACCURACY_PART 10
 #define EXACT_ACCURACY_USEC 1
+
+#define CPUS_INTERVAL_USEC (1 * USEC_PER_MINUTE)
+
+/* Of the self-test, one a second: they cover a threshold of 5 s and the mean over 5 s. */
+#define SELF_TEST_SCANS 7
 
 /* Before everything else that the loop has to do. */
 #define TIMER_PRIORITY (SD_EVENT_PRIORITY_IMPORTANT - 10)
@@ -40,15 +48,16 @@ struct Manager {
         Connector *connector;
         Bus *bus;
 
-        const char *polling_reason; /* why births are not told; NULL while they are */
-        const char *fault;          /* why the last look found no kernel thread; NULL when it did */
+        const char *polling_reason; /* why thread creation events are not received; NULL while they are */
+        char fault[256];            /* why the last scan did not see all it should; "" when it did */
         uint64_t lost_events;
         uint64_t watchdog_usec; /* the service manager expects a sign of life this often; 0 never */
-        uint64_t last_look_usec;
-        uint64_t rest_end_usec; /* no look before */
-        bool reload_pending;    /* the storage was busy when a reload was asked for */
-        bool rehearsing;        /* the sync helper was asked for all but a sync */
-        char status[MANAGER_STATUS_MAX];
+        uint64_t last_scan_usec;
+        uint64_t rest_end_usec; /* no scan before */
+        uint64_t cpus_usec;     /* when the online CPUs were counted last */
+        bool reload_pending;    /* the storage was busy when a reload was requested */
+        bool self_testing;      /* the helpers run everything but a sync */
+        char status[REPORT_STATUS_MAX];
 };
 
 const Engine *manager_engine(const Manager *manager) {
@@ -67,134 +76,28 @@ uint64_t manager_lost_events(const Manager *manager) {
         return manager->lost_events;
 }
 
-/* Telling people */
+/* Reporting */
 
-/* "dry run: " before everything that is said while no sync is made. */
-static const char *manager_dry_run_mark(const Manager *manager) {
-        return manager->settings.dry_run ? "dry run: " : "";
-}
-
-/* People need no more than two or three digits. */
-static const char *describe_duration(uint64_t usec, char *buffer, size_t size) {
-        uint64_t unit_usec = 1;
-
-        if (usec >= 10 * USEC_PER_SEC)
-                unit_usec = USEC_PER_SEC;
-        else if (usec >= USEC_PER_SEC)
-                unit_usec = 100 * USEC_PER_MSEC;
-        else if (usec >= USEC_PER_MSEC)
-                unit_usec = USEC_PER_MSEC;
-
-        return format_duration(usec / unit_usec * unit_usec, buffer, size);
-}
-
-static void describe_workers(const Manager *manager, char *buffer, size_t size) {
-        const RunningWorker *oldest = engine_oldest_worker(manager->engine);
-        char running[64];
-        size_t n;
-
-        (void) engine_workers(manager->engine, &n);
-        if (!oldest)
-                (void) snprintf(buffer, size, "no matching worker runs");
-        else
-                (void) snprintf(buffer, size, "%zu matching worker%s, the oldest running for %s", n,
-                                n == 1 ? " runs" : "s run",
-                                describe_duration(
-                                                engine_running_usec(manager->engine, oldest), running,
-                                                sizeof(running)));
-}
-
-static void describe_limits(const Settings *settings, char *buffer, size_t size) {
-        char threshold[64], crowd_threshold[64];
-        int n;
-
-        n = snprintf(buffer, size, "stuck at %s",
-                     format_duration(settings->threshold_usec, threshold, sizeof(threshold)));
-        if (settings->crowd_size > 0)
-                (void) snprintf(buffer + n, size - (size_t) n, ", or as a crowd of %" PRIu32 " for %s",
-                                settings->crowd_size,
-                                format_duration(settings->crowd_threshold_usec, crowd_threshold,
-                                                sizeof(crowd_threshold)));
-}
-
-static const char *describe_rule(EngineRule rule) {
-        switch (rule) {
-        case RULE_WORKER:
-                return "a worker ran for the threshold";
-        case RULE_CROWD:
-                return "a crowd ran for the crowd's threshold";
-        default:
-                return "asked for";
-        }
-}
-
-static void describe_state(const Manager *manager, char *buffer, size_t size) {
-        const Engine *engine = manager->engine;
-        const char *mark = manager_dry_run_mark(manager);
-        uint64_t now_usec = usec_now(CLOCK_MONOTONIC);
-        char workers[160], limits[160], duration[64];
-
-        describe_workers(manager, workers, sizeof(workers));
-        describe_limits(&manager->settings, limits, sizeof(limits));
-
-        if (manager->fault) {
-                (void) snprintf(buffer, size, "%ssees no kernel thread at all: %s", mark, manager->fault);
-                return;
-        }
-
-        switch (engine_state(engine)) {
-        case ENGINE_IDLE:
-                (void) snprintf(buffer, size, "%s%s", mark, workers);
-                break;
-
-        case ENGINE_BUSY:
-                (void) snprintf(buffer, size, "%s%s (%s)", mark, workers, limits);
-                break;
-
-        case ENGINE_SYNCING: {
-                const EngineSync *sync = engine_sync(engine);
-
-                (void) snprintf(buffer, size, "%ssync under way for %s%s (%s); %s", mark,
-                                describe_duration(
-                                                now_usec - sync->start.monotonic_usec, duration,
-                                                sizeof(duration)),
-                                sync->result == SYNC_STALLED ? ", stalled" : "", describe_rule(sync->rule),
-                                workers);
-                break;
-        }
-
-        case ENGINE_RECOVERY:
-                (void) snprintf(buffer, size, "%s; no other sync for the next %s; %s",
-                                manager->settings.dry_run ? "dry run: would have synced" : "synced",
-                                describe_duration(
-                                                usec_subtract(engine_recovery_end_usec(engine), now_usec),
-                                                duration, sizeof(duration)),
-                                workers);
-                break;
-
-        case ENGINE_PAUSED:
-                (void) snprintf(buffer, size, "%spaused, no sync is made; %s%s", mark, workers,
-                                engine_episode(engine) ? ", and they are stuck" : "");
-                break;
-        }
+const char *manager_fault(const Manager *manager) {
+        return manager->fault;
 }
 
 const char *manager_status(const Manager *manager, char *buffer, size_t size) {
-        size_t n;
+        ReportContext context = {
+                .engine = manager->engine,
+                .settings = &manager->settings,
+                .fault = manager->fault,
+                .polling_reason = manager->polling_reason,
+                .now_usec = usec_now(CLOCK_MONOTONIC),
+        };
 
-        describe_state(manager, buffer, size);
-        n = strlen(buffer);
-        if (manager->polling_reason)
-                (void) snprintf(buffer + n, size - n, "; polling for new workers: %s",
-                                manager->polling_reason);
-
-        return buffer;
+        return report_status(&context, buffer, size);
 }
 
 static void manager_notify_status(Manager *manager) {
-        char status[MANAGER_STATUS_MAX];
+        char status[REPORT_STATUS_MAX];
 
-        if (manager->rehearsing)
+        if (manager->self_testing)
                 return;
 
         (void) manager_status(manager, status, sizeof(status));
@@ -203,123 +106,6 @@ static void manager_notify_status(Manager *manager) {
 
         if (notify_send("STATUS=%s", status) >= 0)
                 (void) g_strlcpy(manager->status, status, sizeof(manager->status));
-}
-
-static void log_field(LogField *fields, size_t *n, const char *format, ...) _printf_(3, 4);
-static void log_field(LogField *fields, size_t *n, const char *format, ...) {
-        va_list arguments;
-
-        va_start(arguments, format);
-        (void) vsnprintf(fields[(*n)++].text, sizeof(fields->text), format, arguments);
-        va_end(arguments);
-}
-
-static const char *yes_no(bool yes) {
-        return yes ? "yes" : "no";
-}
-
-static void log_episode_started(const Manager *manager) {
-        const Episode *episode = engine_episode(manager->engine);
-        const EpisodeWorker *longest = episode_longest_run(episode);
-        char running[64];
-        LogField fields[8];
-        size_t n = 0;
-
-        log_field(fields, &n, "EPISODE=%" PRIu64, episode->id);
-        log_field(fields, &n, "RULE=%s", engine_rule_to_string(episode->rule));
-        log_field(fields, &n, "WORKERS=%" PRIu32, episode->worker_count);
-        log_field(fields, &n, "WORKER_PID=%d", (int) longest->worker.pid);
-        log_field(fields, &n, "WORKER_NAME=%s", longest->worker.name);
-        log_field(fields, &n, "RUNNING_USEC=%" PRIu64, longest->running_usec);
-        log_field(fields, &n, "DRY_RUN=%s", yes_no(manager->settings.dry_run));
-
-        log_full(LOG_WARNING, MESSAGE_EPISODE_STARTED, fields, n,
-                 "%sstuck (rule %s): %" PRIu32 " running, the oldest %s (pid %d) for %s",
-                 manager_dry_run_mark(manager), engine_rule_to_string(episode->rule), episode->worker_count,
-                 longest->worker.name, (int) longest->worker.pid,
-                 describe_duration(longest->running_usec, running, sizeof(running)));
-}
-
-static void log_episode_ended(const Manager *manager) {
-        size_t n_episodes = engine_n_episodes(manager->engine), n = 0;
-        const Episode *episode;
-        uint64_t length_usec;
-        char length[64];
-        LogField fields[8];
-
-        if (n_episodes == 0)
-                return;
-
-        episode = engine_ended_episode(manager->engine, n_episodes - 1);
-        length_usec = episode->end.monotonic_usec - episode->start.monotonic_usec;
-
-        log_field(fields, &n, "EPISODE=%" PRIu64, episode->id);
-        log_field(fields, &n, "RULE=%s", engine_rule_to_string(episode->rule));
-        log_field(fields, &n, "OUTCOME=%s", engine_outcome_to_string(episode->outcome));
-        log_field(fields, &n, "WORKERS=%" PRIu32, episode->worker_count);
-        log_field(fields, &n, "DURATION_USEC=%" PRIu64, length_usec);
-        log_field(fields, &n, "DRY_RUN=%s", yes_no(manager->settings.dry_run));
-
-        log_full(LOG_NOTICE, MESSAGE_EPISODE_ENDED, fields, n,
-                 "%sno worker runs any more: %s %s after it was called stuck, with %" PRIu32 " sync%s",
-                 manager_dry_run_mark(manager), engine_outcome_to_string(episode->outcome),
-                 describe_duration(length_usec, length, sizeof(length)), episode->sync_count,
-                 episode->sync_count == 1 ? "" : "s");
-}
-
-static void log_sync(const Manager *manager, const EngineSync *sync, int level, const char *message_id) {
-        const RunningWorker *oldest = engine_oldest_worker(manager->engine);
-        char duration[64];
-        LogField fields[12];
-        size_t n = 0;
-
-        log_field(fields, &n, "SYNC=%" PRIu64, sync->id);
-        log_field(fields, &n, "EPISODE=%" PRIu64, sync->episode_id);
-        log_field(fields, &n, "RULE=%s", engine_rule_to_string(sync->rule));
-        log_field(fields, &n, "WORKERS=%" PRIu32, sync->worker_count);
-        log_field(fields, &n, "RESULT=%s", sync_result_to_string(sync->result));
-        log_field(fields, &n, "DURATION_USEC=%" PRIu64, sync->duration_usec);
-        log_field(fields, &n, "DRY_RUN=%s", yes_no(sync->dry_run));
-
-        if (oldest && streq(message_id, MESSAGE_SYNC_STARTED)) {
-                log_field(fields, &n, "WORKER_PID=%d", (int) oldest->worker.pid);
-                log_field(fields, &n, "WORKER_NAME=%s", oldest->worker.name);
-                log_field(fields, &n, "RUNNING_USEC=%" PRIu64, sync->oldest_usec);
-        }
-
-        (void) describe_duration(sync->duration_usec, duration, sizeof(duration));
-
-        if (streq(message_id, MESSAGE_SYNC_STARTED))
-                log_full(level, message_id, fields, n, "%ssync %" PRIu64 " %s: %s",
-                         sync->dry_run ? "dry run: " : "", sync->id,
-                         sync->dry_run ? "would start" : "started", describe_rule(sync->rule));
-        else if (streq(message_id, MESSAGE_SYNC_STALLED))
-                log_full(level, message_id, fields, n, "sync %" PRIu64 " has not ended after %s", sync->id,
-                         duration);
-        else if (sync->result == SYNC_FAILED)
-                log_full(LOG_ERR, message_id, fields, n,
-                         "sync %" PRIu64 " failed: the process that called sync() died", sync->id);
-        else
-                log_full(level, message_id, fields, n, "sync %" PRIu64 " ended after %s", sync->id, duration);
-}
-
-static void log_actions(const Manager *manager, unsigned actions) {
-        const Engine *engine = manager->engine;
-
-        if (actions & ENGINE_EPISODE_STARTED)
-                log_episode_started(manager);
-        if (actions & ENGINE_UNCONFIRMED)
-                log_debug("Not acting: the second look found the condition gone");
-        if (actions & ENGINE_SYNC_STALLED)
-                log_sync(manager, engine_last_real_sync(engine), LOG_WARNING, MESSAGE_SYNC_STALLED);
-        if ((actions & ENGINE_SYNC_ENDED) && !engine_last_sync(engine)->dry_run)
-                log_sync(manager, engine_last_sync(engine), LOG_NOTICE, MESSAGE_SYNC_FINISHED);
-        if (actions & ENGINE_START_SYNC)
-                log_sync(manager, engine_sync(engine), LOG_NOTICE, MESSAGE_SYNC_STARTED);
-        if (actions & ENGINE_EPISODE_ENDED)
-                log_episode_ended(manager);
-        if (actions & ENGINE_STATE_CHANGED)
-                log_debug("State: %s", engine_state_to_string(engine_state(engine)));
 }
 
 /* Doing */
@@ -331,9 +117,9 @@ static void manager_set_timer(Manager *manager) {
 
         wake_usec = engine_wake_usec(manager->engine, &exact);
 
-        /* The watchdog is fed by looks alone, so that they have to come in time for it. */
+        /* The watchdog is fed by finished scans alone: they must come in time for it. */
         if (manager->watchdog_usec > 0)
-                wake_usec = MIN(wake_usec, manager->last_look_usec + manager->watchdog_usec / 2);
+                wake_usec = MIN(wake_usec, manager->last_scan_usec + manager->watchdog_usec / 2);
         wake_usec = MAX(wake_usec, manager->rest_end_usec);
 
         r = sd_event_source_set_time(manager->timer, wake_usec);
@@ -341,132 +127,215 @@ static void manager_set_timer(Manager *manager) {
                 r = sd_event_source_set_time_accuracy(
                                 manager->timer,
                                 exact ? EXACT_ACCURACY_USEC
-                                      : MAX(usec_subtract(wake_usec, manager->last_look_usec) /
+                                      : MAX(usec_subtract(wake_usec, manager->last_scan_usec) /
                                                             IDLE_ACCURACY_PART,
                                             (uint64_t) EXACT_ACCURACY_USEC));
         if (r >= 0)
                 r = sd_event_source_set_enabled(manager->timer, SD_EVENT_ONESHOT);
         if (r < 0) {
-                /* Without its timer it would look nowhere any more: better to be started anew. */
+                /* Without its timer it would never scan again: better to be started anew. */
                 log_error("Can't set the timer: %s", errno_text(-r));
                 (void) sd_event_exit(manager->event, r);
         }
 }
 
-/* Carries out what the engine says. The sync comes first; nothing before it may wait for anything. */
-static void manager_carry_out(Manager *manager, unsigned actions) {
-        bool dry_run = false;
+/* Starts what the engine says. Nothing before it may wait for anything. */
+static int manager_start_sync(Manager *manager, const EngineEvent *event) {
+        const Settings *settings = &manager->settings;
+
+        if (event->type == EVENT_SYNC_STARTED && event->sync.method != SYNC_METHOD_SYNC)
+                return syncer_sync_filesystems(manager->syncer, settings->filesystem_timeout_usec);
+
+        return syncer_sync_everything(manager->syncer, settings->sync_timeout_usec);
+}
+
+/* Starts the syncs first, and reports afterwards. Returns whether that ended a sync at once: the list is what
+ * follows from it then. The one place where a dry run differs. */
+static bool manager_execute_once(Manager *manager, EngineEvents *events) {
+        bool is_dry_run = false;
         int r = 0;
 
-        if (actions & ENGINE_START_SYNC) {
-                /* The one place where a dry run differs. */
-                dry_run = engine_sync(manager->engine)->dry_run;
-                if (!dry_run)
-                        r = syncer_start(manager->syncer);
+        for (size_t i = 0; i < events->n; i++) {
+                const EngineEvent *event = &events->events[i];
+
+                if (event->type != EVENT_SYNC_STARTED && event->type != EVENT_SYNC_EVERYTHING)
+                        continue;
+                is_dry_run = event->sync.dry_run;
+                if (!is_dry_run)
+                        r = manager_start_sync(manager, event);
         }
 
-        log_actions(manager, actions);
+        report_events(events);
         if (manager->bus)
-                bus_tell(manager->bus, actions);
+                bus_report(manager->bus, events);
 
-        if (dry_run)
-                manager_carry_out(manager, engine_sync_ended(manager->engine, moment_now(), SYNC_PENDING, 0));
-        else if (r < 0) {
+        if (!is_dry_run && r >= 0)
+                return false;
+
+        if (r < 0)
                 log_error("Can't start a sync: %s", errno_text(-r));
-                manager_carry_out(manager, engine_sync_ended(manager->engine, moment_now(), SYNC_FAILED, 0));
-        } else {
-                manager_notify_status(manager);
-                manager_set_timer(manager);
-        }
+        events->n = 0;
+        engine_sync_ended(manager->engine, moment_now(), is_dry_run ? SYNC_PENDING : SYNC_FAILED, events);
+        return true;
 }
 
-/* A look that found no kernel thread at all: told once, until one is seen again. */
-static void manager_note_fault(Manager *manager) {
-        if (manager->fault)
+/* Executes what the engine says. The list is used up: a second one would be a large part of the stack. */
+static void manager_execute(Manager *manager, EngineEvents *events) {
+        while (manager_execute_once(manager, events))
+                ;
+
+        manager_notify_status(manager);
+        manager_set_timer(manager);
+}
+
+static void manager_clear_fault(Manager *manager) {
+        if (!manager->fault[0])
                 return;
 
-        manager->fault = kworker_reader_fault_reason(manager->reader);
-        log_full(LOG_ERR, MESSAGE_NO_KERNEL_THREADS, NULL, 0, "A look found no kernel thread at all: %s",
-                 manager->fault);
+        manager->fault[0] = '\0';
+        log_notice("Scans see all kernel threads again");
+        if (manager->bus)
+                bus_report_fault(manager->bus);
 }
 
-static void manager_look(Manager *manager) {
-        bool was_fault = manager->fault;
-        Moment now = moment_now();
-        uint64_t begin_usec = now.monotonic_usec, end_usec;
-        KworkerLook look = {};
-        unsigned actions;
+/* A scan that did not see all it should: reported when that begins, or when it becomes another fault. */
+static void manager_set_fault(Manager *manager, bool found_kthread) {
+        const char *what = found_kthread ? "a scan could not read everything" : "cannot see kernel threads";
+        char fault[sizeof(manager->fault)];
+
+        /* To find the reason costs more than a scan. */
+        if (g_str_has_prefix(manager->fault, what))
+                return;
+
+        (void) snprintf(fault, sizeof(fault), "%s: %s", what, kworker_reader_fault_reason(manager->reader));
+        memcpy(manager->fault, fault, sizeof(fault));
+        log_full(LOG_ERR, found_kthread ? MESSAGE_SCAN_INCOMPLETE : MESSAGE_NO_KERNEL_THREADS, NULL, 0,
+                 "Fault: %s", fault);
+        if (manager->bus)
+                bus_report_fault(manager->bus);
+}
+
+/* How many CPUs are online changes seldom. */
+static void manager_count_cpus(Manager *manager, uint64_t now_usec) {
+        if (manager->cpus_usec > 0 && now_usec < manager->cpus_usec + CPUS_INTERVAL_USEC)
+                return;
+
+        manager->cpus_usec = now_usec;
+        engine_set_cpus(manager->engine, (unsigned) get_nprocs());
+}
+
+/* Hands a scan to the engine, and the scan that confirms it before a sync. */
+static int manager_scan_workers(Manager *manager, Moment now, KworkerScan *scan, EngineEvents *events) {
+        bool want_others = engine_episode(manager->engine);
         int r;
 
-        r = kworker_reader_look(manager->reader, manager->settings.glob, &look);
-        if (r < 0 || !look.found_kthread) {
-                manager_note_fault(manager);
-                actions = engine_look_failed(manager->engine, now);
-        } else {
-                manager->fault = NULL;
-                actions = engine_look(manager->engine, now, look.workers, look.n_workers);
-
-                if (actions & ENGINE_LOOK_AGAIN) {
-                        now = moment_now();
-                        r = kworker_reader_look(manager->reader, manager->settings.glob, &look);
-                        if (r >= 0)
-                                actions |= engine_confirm(manager->engine, now, look.workers, look.n_workers);
-                }
+        r = kworker_reader_scan(manager->reader, manager->settings.glob, want_others, scan);
+        if (r < 0 || !scan->found_kthread) {
+                engine_scan_failed(manager->engine, now, events);
+                return r < 0 ? r : -ENODATA;
         }
 
-        /* A look goes before everything else. Where it takes longer than the time between two looks (tens of
-         * thousands of workers), nothing else would ever come to pass, not even the end of a sync. */
+        engine_scan(manager->engine, now, scan->workers, scan->n_workers, events);
+        engine_note_others(manager->engine, scan->others, scan->n_others);
+
+        if (engine_events_find(events, EVENT_CONFIRM)) {
+                Moment later = moment_now();
+
+                r = kworker_reader_scan(
+                                manager->reader, manager->settings.glob, /* want_others= */ false, scan);
+                if (r >= 0)
+                        engine_confirm(manager->engine, later, scan->workers, scan->n_workers, events);
+        }
+
+        return 0;
+}
+
+static void manager_scan(Manager *manager) {
+        Moment now = moment_now();
+        uint64_t end_usec;
+        KworkerScan scan = {};
+        EngineEvents events;
+        int r;
+
+        events.n = 0;
+        r = manager_scan_workers(manager, now, &scan, &events);
+
+        /* Scans have the highest priority. If a scan takes longer than the interval (tens of thousands of
+         * workers), the loop would starve everything else, even the end of a sync. */
         end_usec = usec_now(CLOCK_MONOTONIC);
-        manager->rest_end_usec = end_usec + (end_usec - begin_usec);
+        manager->rest_end_usec = end_usec + (end_usec - now.monotonic_usec);
+        engine_set_scan_cost(manager->engine, manager->rest_end_usec - now.monotonic_usec);
 
-        manager->last_look_usec = now.monotonic_usec;
-        manager_carry_out(manager, actions);
+        manager->last_scan_usec = now.monotonic_usec;
+        manager_execute(manager, &events);
 
-        /* It is to be there beforehand. */
-        syncer_ensure_helper(manager->syncer);
+        if (r < 0 || scan.trouble < 0)
+                manager_set_fault(manager, r >= 0);
+        else
+                manager_clear_fault(manager);
 
-        if (was_fault && !manager->fault)
-                log_notice("Kernel threads are seen again");
-        log_tell_dropped();
+        /* Helpers must exist before they are needed. */
+        syncer_ensure_helpers(manager->syncer);
+        if (engine_state(manager->engine) == ENGINE_IDLE)
+                manager_count_cpus(manager, now.monotonic_usec);
+
+        log_report_dropped();
         if (manager->watchdog_usec > 0)
                 (void) notify_send("WATCHDOG=1");
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        manager_look(userdata);
+        manager_scan(userdata);
         return 0;
 }
 
-/* The rehearsal: goes the way from a stuck worker to its sync's end once, with an engine of its own and a log
- * that is mute, and asks the helper for all but the sync. What a sandbox kills, it kills now, and not in the
- * worst minute; and the pages of code and data that are needed then have been read from the disk, and stay.
- */
-static int manager_rehearse(Manager *manager) {
-        const Worker worker = { .pid = 1, .state = 'R', .name = "kworker/0:0+rehearsal" };
+/* One stall from its first worker to its end, in an engine of its own: a crowd as large as the rule needs. */
+static void manager_play_stall(Manager *manager, Moment now) {
+        static const Worker worker = { .pid = 1, .state = 'R', .name = "kworker/0:0+self-test" };
+        EngineEvents events;
+        Worker running = worker;
+
+        for (unsigned i = 0; i < SELF_TEST_SCANS; i++) {
+                now.monotonic_usec += USEC_PER_SEC;
+                running.cpu_usec += USEC_PER_SEC;
+                events.n = 0;
+                engine_scan(manager->engine, now, &running, 1, &events);
+                engine_note_others(manager->engine, &running, 1);
+                engine_confirm(manager->engine, now, &running, 1, &events);
+                manager_execute(manager, &events);
+        }
+        for (unsigned i = 0; i < SELF_TEST_SCANS; i++) {
+                now.monotonic_usec += USEC_PER_SEC;
+                events.n = 0;
+                engine_scan(manager->engine, now, NULL, 0, &events);
+                manager_execute(manager, &events);
+        }
+}
+
+/* The self-test: goes the way from a stuck worker to its sync's end once, with an engine of its own and a log
+ * that is mute, and has the helpers do everything but the system calls that sync. What a sandbox kills, it
+ * kills now, and not in the crisis; and the pages of code and data that are needed then have been read from
+ * the disk, and stay. */
+static int manager_self_test(Manager *manager) {
         Engine *engine = manager->engine;
         Moment now = moment_now();
         Settings settings;
         int r;
 
-        manager->rehearsing = true;
+        manager->self_testing = true;
 
         settings_init(&settings);
         settings.dry_run = true;
+        settings.threshold_usec = 5 * USEC_PER_SEC;
         manager->engine = NULL;
-        r = engine_new(&settings, now, &manager->engine);
+        r = engine_new(&settings, (unsigned) get_nprocs(), now, &manager->engine);
         if (r >= 0) {
                 log_set_muted(true);
 
                 /* At its first call it opens files of the C library. */
                 log_error("%s", errno_text(EIO));
 
-                (void) engine_look(manager->engine, now, &worker, 1);
-                now.monotonic_usec += settings.threshold_usec;
-                manager_carry_out(
-                                manager, engine_look(manager->engine, now, &worker, 1) |
-                                                         engine_confirm(manager->engine, now, &worker, 1));
-                (void) engine_look(manager->engine, now, NULL, 0);
-                manager_carry_out(manager, engine_look(manager->engine, now, NULL, 0));
+                manager_play_stall(manager, now);
 
                 log_set_muted(false);
                 engine_free(manager->engine);
@@ -475,19 +344,20 @@ static int manager_rehearse(Manager *manager) {
         if (r < 0)
                 return r;
 
-        return syncer_rehearse(manager->syncer);
+        return syncer_self_test(manager->syncer);
 }
 
-static void on_rehearsed(Manager *manager, int r) {
-        manager->rehearsing = false;
+static void on_self_tested(int r, void *userdata) {
+        Manager *manager = userdata;
+
+        manager->self_testing = false;
         if (r < 0) {
-                log_error("The rehearsal of a sync failed, the helper process was killed: %s",
-                          errno_text(-r));
+                log_error("The self-test failed, a helper process was killed: %s", errno_text(-r));
                 (void) sd_event_exit(manager->event, r);
                 return;
         }
 
-        log_debug("The rehearsal went well");
+        log_debug("The self-test passed");
 
         /* Not before: a caller's sync could not be made meanwhile. */
         if (manager->options->use_bus) {
@@ -502,28 +372,78 @@ static void on_rehearsed(Manager *manager, int r) {
         (void) notify_send("READY=1");
 }
 
-static void on_sync_ended(int result, uint64_t entered_usec, uint64_t duration_usec, void *userdata) {
+/* How soon, for those who measure it. */
+static void log_filesystems_entered(const Manager *manager) {
+        const Sync *sync = engine_sync(manager->engine);
+        uint64_t first_usec, last_usec;
+
+        syncer_entered(manager->syncer, &first_usec, &last_usec);
+        if (sync && first_usec > 0)
+                log_debug("The first syncfs(2) was entered %" PRIu64 "us after sync %" PRIu64
+                          " was decided, the last one %" PRIu64 "us after it",
+                          usec_subtract(first_usec, sync->start.monotonic_usec), sync->id,
+                          usec_subtract(last_usec, sync->start.monotonic_usec));
+}
+
+static void on_filesystems_synced(
+                bool has_any,
+                SyncResult result,
+                const FilesystemSync *filesystems,
+                size_t n_filesystems,
+                void *userdata) {
+
         Manager *manager = userdata;
-        const EngineSync *sync = engine_sync(manager->engine);
-        uint64_t since_asked_usec = 0;
+        EngineEvents events;
 
-        if (manager->rehearsing) {
-                on_rehearsed(manager, result);
-                return;
-        }
+        log_filesystems_entered(manager);
+        events.n = 0;
+        engine_filesystems_synced(
+                        manager->engine, moment_now(), has_any, result, filesystems, n_filesystems, &events);
+        manager_execute(manager, &events);
+}
 
-        /* What counts is the time since it was asked for: the helper may have waited for a CPU first. */
-        if (sync)
-                since_asked_usec = usec_subtract(
-                                usec_add(entered_usec, duration_usec), sync->start.monotonic_usec);
-        if (result >= 0 && sync)
-                log_debug("sync() was entered %" PRIu64 "us after it was decided",
-                          usec_subtract(entered_usec, sync->start.monotonic_usec));
+static void on_filesystem_synced(
+                uint64_t id,
+                FilesystemResult result,
+                uint64_t duration_usec,
+                int error,
+                void *userdata) {
 
-        manager_carry_out(
-                        manager, engine_sync_ended(
-                                                 manager->engine, moment_now(),
-                                                 result < 0 ? SYNC_FAILED : SYNC_OK, since_asked_usec));
+        Manager *manager = userdata;
+
+        if (manager->bus)
+                bus_filesystem_synced(manager->bus, id, result, duration_usec, error);
+}
+
+static void on_everything_synced(
+                SyncResult result,
+                uint64_t entered_usec,
+                uint64_t duration_usec,
+                void *userdata) {
+
+        Manager *manager = userdata;
+        const Sync *sync = engine_sync(manager->engine);
+        EngineEvents events;
+
+        if (sync && result == SYNC_OK)
+                log_debug("sync(2) was entered %" PRIu64 "us after sync %" PRIu64
+                          " was decided, and took %" PRIu64 "us",
+                          usec_subtract(entered_usec, sync->start.monotonic_usec), sync->id, duration_usec);
+
+        events.n = 0;
+        engine_sync_ended(manager->engine, moment_now(), result, &events);
+        manager_execute(manager, &events);
+}
+
+static void on_filesystems_changed(void *userdata) {
+        Manager *manager = userdata;
+
+        if (manager->bus)
+                bus_report_filesystems(manager->bus);
+}
+
+const FilesystemSync *manager_filesystem_results(const Manager *manager, size_t *ret_n) {
+        return syncer_results(manager->syncer, ret_n);
 }
 
 static void on_connector_state(bool listening, const char *reason, void *userdata) {
@@ -532,50 +452,79 @@ static void on_connector_state(bool listening, const char *reason, void *userdat
 
         manager->polling_reason = listening ? NULL : reason;
         if (listening)
-                log_info("The kernel tells of new kernel threads");
-        else
-                log_notice("Births of kernel threads are not told, polling instead: %s", reason);
+                log_info("Receiving thread creation events");
+        else {
+                char interval[64];
+
+                log_notice("Not receiving thread creation events (%s); scanning every %s instead", reason,
+                           format_duration(manager->settings.poll_interval_usec, interval, sizeof(interval)));
+        }
 
         engine_set_polling(manager->engine, !listening);
         if (listening != was_listening && manager->bus)
-                bus_tell_event_source(manager->bus);
+                bus_report_event_source(manager->bus);
         manager_notify_status(manager);
         manager_set_timer(manager);
 }
 
-static void on_connector_event(unsigned n_births, bool lost, void *userdata) {
+static void on_connector_event(unsigned n_created, bool lost, void *userdata) {
         Manager *manager = userdata;
 
         if (lost) {
                 manager->lost_events++;
-                log_debug("Events of the kernel were lost, looking at all workers instead");
+                log_debug("Thread creation events were lost, scanning instead");
         }
 
-        engine_hint(manager->engine, moment_now());
+        engine_thread_created(manager->engine, moment_now());
         manager_set_timer(manager);
 }
 
-/* Asking */
+/* Requests */
 
 void manager_pause(Manager *manager, uint64_t usec) {
-        manager_carry_out(manager, engine_pause(manager->engine, moment_now(), usec));
+        EngineEvents events;
+
+        events.n = 0;
+        engine_pause(manager->engine, moment_now(), usec, &events);
+        manager_execute(manager, &events);
 }
 
 void manager_resume(Manager *manager) {
-        manager_carry_out(manager, engine_resume(manager->engine, moment_now()));
+        EngineEvents events;
+
+        events.n = 0;
+        engine_resume(manager->engine, moment_now(), &events);
+        manager_execute(manager, &events);
 }
 
-void manager_force_sync(Manager *manager) {
-        manager_carry_out(manager, engine_force_sync(manager->engine, moment_now()));
+void manager_request_sync(Manager *manager) {
+        EngineEvents events;
+
+        events.n = 0;
+        engine_request_sync(manager->engine, moment_now(), &events);
+        manager_execute(manager, &events);
+}
+
+int manager_sync_filesystem(Manager *manager, const char *path, uint64_t *ret_id) {
+        return syncer_sync_filesystem(
+                        manager->syncer, path, manager->settings.filesystem_timeout_usec, ret_id);
+}
+
+/* Dirty memory */
+
+void manager_dirty_bytes(const Manager *manager, uint64_t *ret_dirty, uint64_t *ret_writeback) {
+        if (syncer_dirty_bytes(manager->syncer, ret_dirty, ret_writeback) < 0)
+                *ret_dirty = *ret_writeback = 0;
 }
 
 static unsigned settings_difference(const Settings *a, const Settings *b) {
         unsigned ids = 0;
 
         for (SettingId id = 0; id < _SETTING_MAX; id++) {
-                bool same = setting_table[id].type == SETTING_TYPE_GLOB
-                                            ? streq(a->glob, b->glob)
-                                            : settings_get_number(a, id) == settings_get_number(b, id);
+                char one[SETTINGS_GLOB_MAX + 1], other[SETTINGS_GLOB_MAX + 1];
+                bool same =
+                                streq(settings_format(a, id, one, sizeof(one)),
+                                      settings_format(b, id, other, sizeof(other)));
 
                 if (!same || !streq(a->sources[id], b->sources[id]))
                         ids |= 1u << id;
@@ -586,7 +535,7 @@ static unsigned settings_difference(const Settings *a, const Settings *b) {
 
 void manager_apply_settings(Manager *manager, const Settings *settings) {
         unsigned ids = settings_difference(&manager->settings, settings);
-        unsigned actions;
+        EngineEvents events;
 
         if (ids == 0)
                 return;
@@ -600,13 +549,14 @@ void manager_apply_settings(Manager *manager, const Settings *settings) {
                 }
 
         manager->settings = *settings;
-        actions = engine_set_settings(manager->engine, moment_now(), settings);
+        events.n = 0;
+        engine_set_settings(manager->engine, moment_now(), settings, &events);
         if (manager->bus)
-                bus_tell_settings(manager->bus, ids);
+                bus_report_settings(manager->bus, ids);
 
-        /* What another glob finds need not wait for the next sweep. */
-        engine_hint(manager->engine, moment_now());
-        manager_carry_out(manager, actions);
+        /* What another glob finds need not wait for the next idle scan. */
+        engine_thread_created(manager->engine, moment_now());
+        manager_execute(manager, &events);
 }
 
 int manager_store_settings(Manager *manager, const Settings *settings, unsigned ids) {
@@ -693,6 +643,13 @@ static int manager_block_signals(Manager *manager) {
 }
 
 int manager_new(const ManagerOptions *options, const Settings *settings, Manager **ret) {
+        static const SyncerHandlers syncer_handlers = {
+                .filesystems_synced = on_filesystems_synced,
+                .filesystem_synced = on_filesystem_synced,
+                .everything_synced = on_everything_synced,
+                .filesystems_changed = on_filesystems_changed,
+                .self_tested = on_self_tested,
+        };
         _cleanup_(manager_freep) Manager *manager = NULL;
         int r;
 
@@ -714,7 +671,7 @@ int manager_new(const ManagerOptions *options, const Settings *settings, Manager
         }
 
         /* The helpers first, while there is little to copy. */
-        r = syncer_new(manager->event, on_sync_ended, manager, &manager->syncer);
+        r = syncer_new(manager->event, SYNCFS_SOCKET, &syncer_handlers, manager, &manager->syncer);
         if (r >= 0)
                 r = storage_new(manager->event, &options->paths, on_loaded, on_stored, manager,
                                 &manager->storage);
@@ -729,7 +686,7 @@ int manager_new(const ManagerOptions *options, const Settings *settings, Manager
                 return r;
         }
 
-        r = engine_new(settings, moment_now(), &manager->engine);
+        r = engine_new(settings, (unsigned) get_nprocs(), moment_now(), &manager->engine);
         if (r >= 0)
                 r = sd_event_add_time(
                                 manager->event, &manager->timer, CLOCK_MONOTONIC, 0, EXACT_ACCURACY_USEC,
@@ -760,16 +717,16 @@ int manager_run(Manager *manager) {
         char limits[160];
         int r;
 
-        describe_limits(&manager->settings, limits, sizeof(limits));
-        log_notice("%sWatching %s (%s)", manager_dry_run_mark(manager), manager->settings.glob, limits);
+        log_notice("%sWatching %s (%s)", manager->settings.dry_run ? "Dry run: " : "", manager->settings.glob,
+                   report_limits(manager->engine, &manager->settings, limits, sizeof(limits)));
 
-        r = manager_rehearse(manager);
+        r = manager_self_test(manager);
         if (r < 0) {
-                log_error("Can't rehearse a sync: %s", errno_text(-r));
+                log_error("Can't run the self-test: %s", errno_text(-r));
                 return r;
         }
 
-        manager_look(manager);
+        manager_scan(manager);
 
         r = sd_event_loop(manager->event);
         if (r < 0)

@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * The manager: one event loop that feeds the engine with what is seen and asked, carries out what it says,
- * and tells people. All that can hang (sync, disk, bus, polkit, log, service manager) is asked without
- * waiting.
+ * The manager: one event loop that feeds the engine with what is seen and requested, executes what it says,
+ * and reports it. It never waits for anything that can hang (sync, disk, bus, polkit, log, service manager).
  */
 
 #include "engine.h"
+#include "report.h"
 #include "settings.h"
 
 typedef struct Manager Manager;
@@ -24,32 +24,43 @@ int manager_new(const ManagerOptions *options, const Settings *settings, Manager
 Manager *manager_free(Manager *manager);
 DEFINE_TRIVIAL_CLEANUP(Manager *, manager_free);
 
-/* Rehearses, looks for the first time, says READY, and runs until SIGTERM or SIGINT. Negative errno, logged,
- * when the rehearsal or the loop fails. */
+/* Runs the self-test, scans for the first time, says READY, and runs until SIGTERM or SIGINT. Negative errno,
+ * logged, when the self-test or the loop fails. */
 int manager_run(Manager *manager);
 
 /* For the bus: what there is to show. */
 
 const Engine *manager_engine(const Manager *manager);
 const Settings *manager_settings(const Manager *manager);
-bool manager_listening(const Manager *manager); /* births of kernel threads are told by the kernel */
+bool manager_listening(const Manager *manager); /* thread creation events are received */
 uint64_t manager_lost_events(const Manager *manager);
+const char *manager_fault(const Manager *manager); /* why scans do not see all they should; "" when they do */
 
-/* What is seen, and why it acts or does not, in one line. A size of MANAGER_STATUS_MAX always suffices. */
-#define MANAGER_STATUS_MAX 512
+/* Bytes that wait to be written and that are being written, read from meminfo now; 0 where it can't be read.
+ */
+void manager_dirty_bytes(const Manager *manager, uint64_t *ret_dirty, uint64_t *ret_writeback);
+
+/* The filesystems of the last sync, the one under way included. Valid until the loop goes on. */
+const FilesystemSync *manager_filesystem_results(const Manager *manager, size_t *ret_n);
+
+/* What is seen, and why it acts or does not, in one line. A size of REPORT_STATUS_MAX always suffices. */
 const char *manager_status(const Manager *manager, char *buffer, size_t size);
 
-/* For the bus: what can be asked, by those who may. */
+/* For the bus: the requests of authorized callers. */
 
 void manager_pause(Manager *manager, uint64_t usec);
 void manager_resume(Manager *manager);
 
 /* Starts a sync, or another one right after the one under way. */
-void manager_force_sync(Manager *manager);
+void manager_request_sync(Manager *manager);
 
-/* Puts checked settings into force, until the next start or reload. */
+/* Syncs the filesystem that holds an absolute path, independently of everything else:
+ * bus_filesystem_synced() reports its end, with the id. -EBUSY when too many are under way or hang. */
+int manager_sync_filesystem(Manager *manager, const char *path, uint64_t *ret_id);
+
+/* Applies checked settings, until the next start or reload. */
 void manager_apply_settings(Manager *manager, const Settings *settings);
 
-/* Stores the settings of the mask (1 << SettingId) to last; bus_settings_stored() tells how that went. -EBUSY
- * while another change is being stored. Nothing is put into force by it. */
+/* Stores the settings of the mask (1 << SettingId) to last; bus_settings_stored() reports the result. -EBUSY
+ * while another change is being stored. It does not apply the settings. */
 int manager_store_settings(Manager *manager, const Settings *settings, unsigned ids);

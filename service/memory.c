@@ -15,7 +15,7 @@
 #include "macro.h"
 
 /* What of these will be used depends on what happens, so that all code is held, and the constants that it
- * needs. Nearly all constants of glib are about Unicode. Of every other library only what the rehearsal uses
+ * needs. Nearly all constants of glib are about Unicode. Of every other library only what the self-test uses
  * is held. */
 static const struct {
         const char *name;
@@ -102,7 +102,7 @@ static int take_step(struct dl_phdr_info *object, size_t size, void *userdata) {
 }
 
 void memory_settle(void) {
-        /* The C library looks its own realloc() up when it first needs it, which takes the symbols of all
+        /* The C library resolves its own realloc() when it first needs it, which takes the symbols of all
          * libraries: now, and not later. */
         free(reallocarray(NULL, 1, 1));
 
@@ -116,7 +116,7 @@ void memory_settle(void) {
         (void) dl_iterate_phdr(take_step, &(Step){ STEP_HOLD });
 }
 
-void memory_give_back(void *array, size_t element_size, size_t n_kept, size_t n) {
+void memory_return_unused(void *array, size_t element_size, size_t n_kept, size_t n) {
         uintptr_t page_size = (uintptr_t) sysconf(_SC_PAGESIZE);
         uintptr_t begin = (uintptr_t) array + n_kept * element_size,
                   end = (uintptr_t) array + n * element_size;

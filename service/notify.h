@@ -2,12 +2,12 @@
 #pragma once
 
 /* Messages to the service manager (sd_notify(3)'s protocol), sent without ever blocking: libsystemd's
- * sd_notify() waits for room in the socket, and in the crisis nobody may be reading it. */
+ * sd_notify() waits for room in the socket, and nobody may be reading it when the machine hangs. */
 
 #include "macro.h"
 
-/* Takes $NOTIFY_SOCKET, if any; without one every message is a no-op. Negative errno is of interest only to a
- * log. */
+/* Opens the socket that $NOTIFY_SOCKET names; without one every message is a no-op. Negative errno is for the
+ * log only. */
 int notify_open(void);
 void notify_close(void);
 

@@ -3,8 +3,8 @@
 /*
  * The settings: the table, the checks that every value goes through, and the files that values come from.
  *
- * What a running daemon may call (parsing, checking, formatting) allocates nothing but error texts, and lives
- * on when that fails. What reads files is for the start and for the helper process of storage.c.
+ * What a running daemon may call (parsing, checking, formatting) allocates nothing but error texts, and works
+ * without them when that fails. What reads files is for the start and for the helper process of storage.c.
  */
 
 #include "settings.h"
@@ -23,7 +23,7 @@
 #define DIGITS "0123456789"
 #define WHITESPACE " \t\n\r"
 
-/* A configuration is written by people: whatever is larger is none. */
+/* People write configurations: whatever is larger is none. */
 #define FILE_SIZE_MAX (1024 * 1024)
 #define LINE_BYTES_MAX 4096
 
@@ -74,6 +74,15 @@ const SettingInfo setting_table[_SETTING_MAX] = {
                 .maximum = USEC_PER_DAY,
                 .built_in = "10s",
         },
+        [SETTING_COUNT_WAITING] = {
+                .key = "CountWaiting",
+                .property = "CountWaiting",
+                .type = SETTING_TYPE_BOOLEAN,
+                .offset = offsetof(Settings, count_waiting),
+                .minimum = 0,
+                .maximum = 1,
+                .built_in = "no",
+        },
         [SETTING_POLL_INTERVAL] = {
                 .key = "PollIntervalSec",
                 .property = "PollIntervalUSec",
@@ -83,11 +92,11 @@ const SettingInfo setting_table[_SETTING_MAX] = {
                 .maximum = USEC_PER_MINUTE,
                 .built_in = "1s",
         },
-        [SETTING_SWEEP_INTERVAL] = {
-                .key = "SweepIntervalSec",
-                .property = "SweepIntervalUSec",
+        [SETTING_IDLE_SCAN_INTERVAL] = {
+                .key = "IdleScanIntervalSec",
+                .property = "IdleScanIntervalUSec",
                 .type = SETTING_TYPE_USEC,
-                .offset = offsetof(Settings, sweep_interval_usec),
+                .offset = offsetof(Settings, idle_scan_interval_usec),
                 .minimum = USEC_PER_SEC,
                 .maximum = 10 * USEC_PER_MINUTE,
                 .built_in = "10s",
@@ -100,6 +109,24 @@ const SettingInfo setting_table[_SETTING_MAX] = {
                 .minimum = 0,
                 .maximum = USEC_PER_HOUR,
                 .built_in = "30s",
+        },
+        [SETTING_SYNC_METHOD] = {
+                .key = "SyncMethod",
+                .property = "SyncMethod",
+                .type = SETTING_TYPE_METHOD,
+                .offset = offsetof(Settings, sync_method),
+                .minimum = 0,
+                .maximum = _SYNC_METHOD_MAX - 1,
+                .built_in = "auto",
+        },
+        [SETTING_FILESYSTEM_TIMEOUT] = {
+                .key = "FilesystemTimeoutSec",
+                .property = "FilesystemTimeoutUSec",
+                .type = SETTING_TYPE_USEC,
+                .offset = offsetof(Settings, filesystem_timeout_usec),
+                .minimum = USEC_PER_SEC,
+                .maximum = USEC_PER_HOUR,
+                .built_in = "10s",
         },
         [SETTING_SYNC_TIMEOUT] = {
                 .key = "SyncTimeoutSec",
@@ -141,6 +168,32 @@ int setting_from_property(const char *property, SettingId *ret) {
                 }
 
         return -ENOENT;
+}
+
+static const char *const sync_method_names[_SYNC_METHOD_MAX] = {
+        [SYNC_METHOD_AUTO] = "auto",
+        [SYNC_METHOD_SYNC] = "sync",
+        [SYNC_METHOD_SYNCFS] = "syncfs",
+};
+
+#define SYNC_METHODS "auto, sync or syncfs"
+
+#define GLOB_USELESS                                                                                         \
+        "it cannot match the name of any kernel worker, which begins with kworker/: nothing will be "        \
+        "detected"
+
+const char *sync_method_to_string(SyncMethod method) {
+        return sync_method_names[method];
+}
+
+int sync_method_from_string(const char *text, SyncMethod *ret) {
+        for (SyncMethod method = 0; method < _SYNC_METHOD_MAX; method++)
+                if (streq(sync_method_names[method], text)) {
+                        *ret = method;
+                        return 0;
+                }
+
+        return -EINVAL;
 }
 
 /* The units of durations. Among those that begin alike the longer comes first, so that "min" is not read as
@@ -290,13 +343,18 @@ const char *format_duration(uint64_t usec, char *buffer, size_t size) {
         return buffer;
 }
 
+/* Unicode's category Cc. Not by glib, whose tables would be read from a disk that may hang. */
+static bool is_control(uint32_t c) {
+        return c < 0x20 || (c >= 0x7f && c < 0xa0);
+}
+
 /* Makes a value fit for a message: cut, and with the bytes escaped that are no text. */
 static const char *show(const char *value, char buffer[static SHOWN_SIZE]) {
         size_t length = strlen(value), i = 0, n = 0;
 
         while (i < length) {
                 gunichar c = g_utf8_get_char_validated(value + i, (gssize) (length - i));
-                bool printable = c <= 0x10ffff && !g_unichar_iscntrl(c);
+                bool printable = c <= 0x10ffff && !is_control(c);
                 size_t step = printable ? (size_t) (g_utf8_next_char(value + i) - (value + i)) : 1;
 
                 if (i + step > SHOWN_MAX)
@@ -375,6 +433,9 @@ static void store_number(Settings *settings, SettingId id, uint64_t value) {
         case SETTING_TYPE_BOOLEAN:
                 memcpy(member, &(bool){ value != 0 }, sizeof(bool));
                 break;
+        case SETTING_TYPE_METHOD:
+                memcpy(member, &(SyncMethod){ (SyncMethod) value }, sizeof(SyncMethod));
+                break;
         case SETTING_TYPE_GLOB:
                 break;
         }
@@ -383,6 +444,7 @@ static void store_number(Settings *settings, SettingId id, uint64_t value) {
 uint64_t settings_get_number(const Settings *settings, SettingId id) {
         const char *member = (const char *) settings + setting_table[id].offset;
         uint64_t usec;
+        SyncMethod method;
         uint32_t number;
         bool boolean;
 
@@ -396,6 +458,9 @@ uint64_t settings_get_number(const Settings *settings, SettingId id) {
         case SETTING_TYPE_BOOLEAN:
                 memcpy(&boolean, member, sizeof(boolean));
                 return boolean;
+        case SETTING_TYPE_METHOD:
+                memcpy(&method, member, sizeof(method));
+                return method;
         case SETTING_TYPE_GLOB:
                 break;
         }
@@ -439,6 +504,9 @@ int settings_set_number(
 
         if (info->type == SETTING_TYPE_GLOB)
                 return fail(-EINVAL, ret_error, "%" PRIu64 " is a number, not a glob", value);
+        if (info->type == SETTING_TYPE_METHOD)
+                return fail(-EINVAL, ret_error, "%" PRIu64 " is a number, not a sync method: " SYNC_METHODS,
+                            value);
         if (info->type == SETTING_TYPE_BOOLEAN && value > 1)
                 return fail(-EINVAL, ret_error, "%" PRIu64 " is not a boolean: 0 or 1", value);
 
@@ -501,7 +569,7 @@ static void glob_take_text(GlobCost *cost, size_t length, bool open) {
         cost->n_steps += glob_count_ways(cost, open ? 1 : 0) * (length + GLOB_STEPS_PER_CALL);
 }
 
-/* Takes a list. ret_open tells whether it ends in the open, as a `*` does: glibc puts each alternative of
+/* Takes a list. *ret_open: whether it ends in the open, as a `*` does: glibc puts each alternative of
  * "@(...)" and "?(...)" in front of what follows. Returns false when its ways would be exponential in the
  * name's length: then it repeats what can match in several ways. */
 static bool glob_take_list(GlobCost *cost, const char *list, const char *end, bool *ret_open) {
@@ -581,8 +649,8 @@ static int check_glob_list(const char *glob, const char *list, const char *end, 
  * though, tries all that follows anew, once for each of its alternatives and for each length that it may
  * have. So the steps are bounded: how often each part is begun, times its length.
  *
- * What begins like a list and does not end is none, and yet costs the most: from each one glibc looks for the
- * ends of all that follow, so that each doubles the time. Hardly anybody wants one.
+ * What begins like a list and does not end is none, and yet costs the most: from each one glibc searches for
+ * the ends of all that follow, so that each doubles the time. Hardly anybody wants one.
  *
  * Whether a list is escaped or in brackets is not looked at: to count or to refuse one too many is safe, and
  * glibc has several opinions on where brackets end. */
@@ -633,7 +701,7 @@ static int check_glob(const char *glob, char **ret_error) {
         const char *end;
 
         if (length == 0)
-                return fail(-ERANGE, ret_error, "the empty value is shorter than the minimum of 1 byte");
+                return fail(-ERANGE, ret_error, "must not be empty");
         if (length > SETTINGS_GLOB_MAX)
                 return fail(-ERANGE, ret_error, "%s is %zu bytes long, more than the maximum of %d bytes",
                             show(glob, shown), length, SETTINGS_GLOB_MAX);
@@ -642,14 +710,13 @@ static int check_glob(const char *glob, char **ret_error) {
                             (size_t) (end - glob) + 1);
 
         for (const char *p = glob; *p != '\0'; p = g_utf8_next_char(p))
-                if (g_unichar_iscntrl(g_utf8_get_char(p)))
+                if (is_control(g_utf8_get_char(p)))
                         return fail(-EINVAL, ret_error, "%s has a control character at byte %zu",
                                     show(glob, shown), (size_t) (p - glob) + 1);
 
         /* A file could not hold it. */
         if (glob[0] == ' ' || glob[length - 1] == ' ')
-                return fail(-EINVAL, ret_error,
-                            "\"%s\" begins or ends with a space, which is to be written as [ ]",
+                return fail(-EINVAL, ret_error, "\"%s\" begins or ends with a space: write it as [ ]",
                             show(glob, shown));
 
         return check_glob_cost(glob, ret_error);
@@ -662,17 +729,16 @@ int settings_set_glob(
                 const char *source,
                 char **ret_error) {
         static const char *const names[] = {
-                [SETTING_TYPE_GLOB] = "glob",
-                [SETTING_TYPE_USEC] = "duration",
-                [SETTING_TYPE_UNSIGNED] = "number",
-                [SETTING_TYPE_BOOLEAN] = "boolean",
+                [SETTING_TYPE_GLOB] = "glob",          [SETTING_TYPE_USEC] = "duration",
+                [SETTING_TYPE_UNSIGNED] = "number",    [SETTING_TYPE_BOOLEAN] = "boolean",
+                [SETTING_TYPE_METHOD] = "sync method",
         };
         const SettingInfo *info = &setting_table[id];
         char shown[SHOWN_SIZE];
         int r;
 
         if (info->type != SETTING_TYPE_GLOB)
-                return fail(-EINVAL, ret_error, "\"%s\" is a text, not a %s", show(glob, shown),
+                return fail(-EINVAL, ret_error, "\"%s\" is a glob, not a %s", show(glob, shown),
                             names[info->type]);
 
         r = check_glob(glob, ret_error);
@@ -682,6 +748,26 @@ int settings_set_glob(
         copy_text(settings->glob, sizeof(settings->glob), glob);
         set_source(settings, id, source);
         return 0;
+}
+
+bool glob_can_match_kworker(const char *glob) {
+        static const char prefix[] = "kworker/";
+
+        for (const char *p = glob, *expected = prefix; *expected != '\0'; p++, expected++) {
+                if (glob_list_begins(p) || *p == '*' || *p == '?' || *p == '[')
+                        return true;
+
+                if (*p == '\\') {
+                        p++;
+                        if (*p == '\0')
+                                return true; /* matches nothing in glibc, something elsewhere */
+                }
+
+                if (*p != *expected)
+                        return false;
+        }
+
+        return true;
 }
 
 static int parse_boolean(const char *text) {
@@ -723,6 +809,7 @@ int settings_set_text(
         const SettingInfo *info = &setting_table[id];
         char buffer[SHOWN_SIZE], minimum[64], maximum[64];
         const char *shown;
+        SyncMethod method;
         uint64_t value;
         int r;
 
@@ -736,6 +823,13 @@ int settings_set_text(
                 if (r < 0)
                         return fail(-EINVAL, ret_error, "%s is not a boolean: yes or no", shown);
                 return set_number(settings, id, (uint64_t) r, shown, source, ret_error);
+        }
+
+        if (info->type == SETTING_TYPE_METHOD) {
+                r = sync_method_from_string(text, &method);
+                if (r < 0)
+                        return fail(r, ret_error, "%s is not a sync method: " SYNC_METHODS, shown);
+                return set_number(settings, id, method, shown, source, ret_error);
         }
 
         r = info->type == SETTING_TYPE_USEC ? parse_duration(text, USEC_PER_SEC, &value)
@@ -763,6 +857,9 @@ const char *settings_format(const Settings *settings, SettingId id, char *buffer
         case SETTING_TYPE_BOOLEAN:
                 (void) snprintf(buffer, size, "%s", number ? "yes" : "no");
                 return buffer;
+        case SETTING_TYPE_METHOD:
+                (void) snprintf(buffer, size, "%s", sync_method_to_string((SyncMethod) number));
+                return buffer;
         default:
                 return format_number(info->type, number, buffer, size);
         }
@@ -772,11 +869,17 @@ void settings_init(Settings *settings) {
         memset(settings, 0, sizeof(*settings));
 
         for (SettingId id = 0; id < _SETTING_MAX; id++)
-                if (settings_set_text(settings, id, setting_table[id].built_in, "built-in", NULL) < 0)
+                if (settings_set_text(
+                                    settings, id, setting_table[id].built_in, SETTINGS_SOURCE_BUILT_IN,
+                                    NULL) < 0)
                         assert(!"A built-in value is out of its bounds");
 }
 
-/* What is read into where, and who is told of what is wrong with it. */
+bool settings_is_built_in(const Settings *settings, SettingId id) {
+        return streq(settings->sources[id], SETTINGS_SOURCE_BUILT_IN);
+}
+
+/* What is read into where, and who gets the warnings. */
 typedef struct Reader {
         Settings *settings;
         const char *path;
@@ -786,7 +889,7 @@ typedef struct Reader {
         int n_warnings;
 } Reader;
 
-static void tell(Reader *reader, const char *text) {
+static void warn(Reader *reader, const char *text) {
         reader->n_warnings++;
         if (reader->warning)
                 reader->warning(text, reader->userdata);
@@ -801,7 +904,7 @@ _printf_(3, 4) static void warn_line(Reader *reader, unsigned line, const char *
         va_end(arguments);
 
         text = g_strdup_printf("%s:%u: %s", reader->path, line, reason);
-        tell(reader, text);
+        warn(reader, text);
 }
 
 static void warn_unreadable(Reader *reader, const char *path, int error, bool fatal) {
@@ -816,7 +919,7 @@ static void warn_unreadable(Reader *reader, const char *path, int error, bool fa
                 reason = errno_text(-error);
 
         text = g_strdup_printf("%s: can't be read: %s%s", path, reason, fatal ? "" : ", ignoring");
-        tell(reader, text);
+        warn(reader, text);
 }
 
 static void read_unknown_key(Reader *reader, unsigned line, const char *key, const char *shown) {
@@ -864,9 +967,12 @@ static void read_assignment(Reader *reader, unsigned line, char *text, bool in_s
                 source = g_strdup_printf("%s:%u", reader->path, line);
         if (settings_set_text(reader->settings, id, value, reader->source ?: source, &error) < 0)
                 warn_line(reader, line, "%s: %s, ignoring", shown, error ?: "out of memory");
+        else if (id == SETTING_GLOB && !glob_can_match_kworker(value))
+                warn_line(reader, line, "%s: " GLOB_USELESS, shown);
 }
 
-/* Where the reading is. What stands in an unknown section is passed over silently: the section was told. */
+/* Where the reading is. Lines of an unknown section are ignored silently: the section itself was warned of.
+ */
 typedef enum Section {
         SECTION_NONE,
         SECTION_WATCH,
@@ -993,7 +1099,7 @@ int settings_read_file(const char *path, char **ret_text, size_t *ret_size) {
         return 0;
 }
 
-/* Reads one file. An error was told, but that there is none (-ENOENT) only where it is required. */
+/* Reads one file. Warns of an error, but of a missing file (-ENOENT) only where it is required. */
 static int read_file(Reader *reader, const char *path, const char *source, bool required) {
         _cleanup_free_ char *text = NULL;
         size_t size;
@@ -1076,9 +1182,11 @@ static void read_folders(Reader *reader, const char *const *folders) {
                 (void) read_file(reader, g_tree_node_value(node), NULL, false);
 }
 
-static void take_overrides(Settings *settings, const Settings *overrides) {
+static void apply_overrides(Reader *reader, const Settings *overrides) {
+        Settings *settings = reader->settings;
+
         for (SettingId id = 0; id < _SETTING_MAX; id++) {
-                if (!streq(overrides->sources[id], "command line"))
+                if (!streq(overrides->sources[id], SETTINGS_SOURCE_COMMAND_LINE))
                         continue;
 
                 if (setting_table[id].type == SETTING_TYPE_GLOB)
@@ -1086,6 +1194,16 @@ static void take_overrides(Settings *settings, const Settings *overrides) {
                 else
                         store_number(settings, id, settings_get_number(overrides, id));
                 set_source(settings, id, overrides->sources[id]);
+        }
+
+        if (streq(overrides->sources[SETTING_GLOB], SETTINGS_SOURCE_COMMAND_LINE) &&
+            !glob_can_match_kworker(settings->glob)) {
+                char shown[SHOWN_SIZE];
+                g_autofree char *text =
+                                g_strdup_printf(SETTINGS_SOURCE_COMMAND_LINE ": %s=%s: " GLOB_USELESS,
+                                                setting_table[SETTING_GLOB].key, show(settings->glob, shown));
+
+                warn(reader, text);
         }
 }
 
@@ -1110,7 +1228,7 @@ int settings_load(const SettingsPaths *paths, settings_warning_t warning, void *
         if (paths->lasting_file)
                 (void) read_file(&reader, paths->lasting_file, "bus (lasting)", false);
         if (paths->overrides)
-                take_overrides(&settings, paths->overrides);
+                apply_overrides(&reader, paths->overrides);
 
         *ret = settings;
         return reader.n_warnings;

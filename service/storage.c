@@ -145,11 +145,12 @@ static int replace_file(const char *path, const GString *text) {
 
 /* Writes the settings whose source is the lasting file. */
 static int write_lasting(const char *path, const Settings *settings) {
-        g_autoptr(GString) text = g_string_new("# Written by wbwatchd: what was set over the bus to last. It "
-                                               "is read when wbwatchd starts or\n"
-                                               "# reloads. Edit it as you like, or delete it to undo all of "
-                                               "it. See wbwatch.conf(5).\n"
-                                               "[Watch]\n");
+        g_autoptr(GString) text =
+                        g_string_new("# Written by wbwatchd: what was set permanently over the bus. "
+                                     "It is read when wbwatchd starts or\n"
+                                     "# reloads. Edit it, or delete it to undo all of it. See "
+                                     "wbwatch.conf(5).\n"
+                                     "[Watch]\n");
 
         for (SettingId id = 0; id < _SETTING_MAX; id++) {
                 char value[SETTINGS_GLOB_MAX + 1];

@@ -3,7 +3,7 @@
 
 /*
  * Settings on the disk, through a helper process: the daemon's loop never waits for the disk. Reads the
- * configuration anew for a reload, and keeps what is set over the bus to last.
+ * configuration anew for a reload, and keeps what is set permanently over the bus.
  */
 
 #include "helper.h"
@@ -28,10 +28,10 @@ int storage_new(sd_event *event,
 Storage *storage_free(Storage *storage);
 DEFINE_TRIVIAL_CLEANUP(Storage *, storage_free);
 
-/* Asks to read the whole configuration anew. -EBUSY while anything is under way. */
+/* Requests that the whole configuration is read anew. -EBUSY while anything is under way. */
 int storage_load(Storage *storage);
 
-/* Asks to write these settings (a bit mask of 1 << SettingId) to the lasting file, beside those that it
- * holds: into a new file that replaces the old one when it is whole and on the disk; its folder is made when
- * missing. -EBUSY while anything is under way. */
+/* Requests that these settings (a bit mask of 1 << SettingId) are written to the lasting file, beside those
+ * that it holds: into a new file that replaces the old one when it is whole and on the disk. Its folder is
+ * made when missing. -EBUSY while anything is under way. */
 int storage_store(Storage *storage, const Settings *settings, unsigned ids);

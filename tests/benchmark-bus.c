@@ -23,7 +23,7 @@ typedef enum Question {
         QUESTION_LIST_WORKERS,
 } Question;
 
-/* Asks once. The reply is read by libsystemd, not looked at. */
+/* Calls once. The reply is read by libsystemd, not examined. */
 static void ask(sd_bus *bus, const Service *service, Question question) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -135,7 +135,7 @@ int main(int argc, char **argv) {
         add_workers(&proc);
         bus = bus_connect();
 
-        /* It looks once, and then not again while it is asked. */
+        /* It scans once, and then not again while it is called. */
         daemon =
                         daemon_start(NULL, NULL, "ThresholdSec=24h\nCrowdSize=0\nPollIntervalSec=1min\n",
                                      "--dry-run", "--proc-root", proc.root, NULL);

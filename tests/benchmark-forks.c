@@ -148,7 +148,7 @@ static void measure_costs(void) {
         }
 }
 
-/* Counts, which no other load can change: births of kernel threads and sweeps alone may wake it. */
+/* Counts, which no other load can change: created kernel threads and idle scans alone may wake it. */
 static void count_calls(void) {
         unsigned n = measure_short ? 10000 : N_FORKS;
         uint64_t begin_usec = usec_now(CLOCK_MONOTONIC);
@@ -173,9 +173,9 @@ static void count_calls(void) {
         report(n, "forks", "forks/counted/forks");
         report(wakeups, "wakeups", "forks/counted/wakeups");
         report(calls, "calls", "forks/counted/system-calls");
-        report(listener_stop(&listener), "births", "forks/counted/births");
-        report((double) ((usec_now(CLOCK_MONOTONIC) - begin_usec) / USEC_PER_SEC / 10 + 1), "sweeps",
-               "forks/counted/sweeps");
+        report(listener_stop(&listener), "threads", "forks/counted/created");
+        report((double) ((usec_now(CLOCK_MONOTONIC) - begin_usec) / USEC_PER_SEC / 10 + 1), "scans",
+               "forks/counted/idle-scans");
         daemon_stop(&daemon);
 }
 

@@ -7,8 +7,8 @@
 
 #include "measure.h"
 
-/* wbwatchd's sweeps are this far apart, or a tenth longer. */
-#define SWEEP_SEC 10
+/* wbwatchd's idle scans are this far apart, or a tenth longer. */
+#define IDLE_SCAN_SEC 10
 
 typedef struct Subject {
         const char *name;
@@ -45,7 +45,7 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < n_subjects; i++)
                 subjects[i].begin = subjects[i].last = usage_of(subjects[i].pid);
         for (unsigned part = 0; part < n_parts; part++) {
-                g_usleep(SWEEP_SEC * USEC_PER_SEC);
+                g_usleep(IDLE_SCAN_SEC * USEC_PER_SEC);
                 for (size_t i = 0; i < n_subjects; i++) {
                         Usage used = usage_since(subjects[i].pid, subjects[i].last);
 
@@ -55,7 +55,7 @@ int main(int argc, char **argv) {
                 }
         }
 
-        report(n_parts * SWEEP_SEC, "s", "idle/time");
+        report(n_parts * IDLE_SCAN_SEC, "s", "idle/time");
         for (size_t i = 0; i < n_subjects; i++) {
                 const Subject *s = &subjects[i];
 
@@ -64,7 +64,7 @@ int main(int argc, char **argv) {
                 samples_report(&s->cpu_msec, "ms", "idle/%s/cpu-of-10s", s->name);
                 samples_done(&subjects[i].cpu_msec);
         }
-        report(listener_stop(&listener), "births", "idle/births");
+        report(listener_stop(&listener), "threads", "idle/created");
 
         if (n_subjects > 1)
                 process_stop(subjects[1].pid, SIGTERM);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * The floor: the least that a program does that is told of births of kernel threads by the proc connector. It
- * says "listening" and sleeps until SIGTERM; then it says how many there were.
+ * The floor: the least that a program does that receives thread creation events from the proc connector. It
+ * prints "listening" and sleeps until SIGTERM; then it prints how many there were.
  */
 
 #include <arpa/inet.h>
@@ -50,7 +50,7 @@ int main(void) {
                                /* cn_msg.len= */ 4,
                                PROC_CN_MCAST_LISTEN };
         uint32_t event[64];
-        unsigned births = 0;
+        unsigned n_created = 0;
         int fd;
 
         /* It comes while it waits, and at no other time. */
@@ -73,11 +73,11 @@ int main(void) {
 
                 if (ppoll(&events, 1, NULL, &none) == 1 && recv(fd, event, sizeof(event), 0) > 0 &&
                     event[36 / 4] == PROC_EVENT_FORK)
-                        births++;
+                        n_created++;
         }
 
         request[ELEMENTSOF(request) - 1] = PROC_CN_MCAST_IGNORE;
         (void) send(fd, request, sizeof(request), 0);
-        printf("%u births\n", births);
+        printf("%u created\n", n_created);
         return EXIT_SUCCESS;
 }

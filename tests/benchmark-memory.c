@@ -5,7 +5,7 @@
  * of earlyoom and forkstat.
  *
  * For storm and episodes its time passes 200 times as fast (benchmark-clock.c). All else about it is real:
- * each episode has other workers, is called stuck, synced, told on the bus, and ends.
+ * each episode has other workers, is detected, synced, announced on the bus, and ends.
  *
  * Beside it on the bus is a polkitd, as where it is installed; both are in memory before it and share
  * libraries with it. Nobody else does.
@@ -107,8 +107,8 @@ static void storm(const FakeProc *proc, sd_bus *bus, pid_t first_pid) {
                 g_usleep(10000);
 }
 
-/* wbwatchd gives back what it needs no longer, some looks later. */
-static void await_looks(pid_t pid, unsigned n) {
+/* wbwatchd returns unused memory some scans later. */
+static void await_scans(pid_t pid, unsigned n) {
         Usage before = usage_of(pid);
 
         while (usage_since(pid, before).wakeups < n)
@@ -120,21 +120,21 @@ static void measure_storms(sd_bus *bus) {
         FakeProc proc = fake_proc_new();
         Daemon daemon = daemon_start(
                         wrapper, NULL,
-                        "ThresholdSec=1h\nCrowdSize=0\nPollIntervalSec=100ms\nSweepIntervalSec=1s\n",
+                        "ThresholdSec=1h\nCrowdSize=0\nPollIntervalSec=100ms\nIdleScanIntervalSec=1s\n",
                         "--dry-run", "--proc-root", proc.root, NULL);
         Memory before, first;
 
         daemon_settle(&daemon);
         before = memory_with_children(daemon.pid);
         storm(&proc, bus, 1000);
-        await_looks(daemon.pid, 20);
+        await_scans(daemon.pid, 20);
         first = memory_with_children(daemon.pid);
         report(first.private_dirty - before.private_dirty, "KiB", "memory/first-storm/growth");
         report_memory(memory_of(daemon.pid), "wbwatchd-after-storm");
         report_memory(first, "all-after-storm");
 
         storm(&proc, bus, 10000);
-        await_looks(daemon.pid, 20);
+        await_scans(daemon.pid, 20);
         report(memory_with_children(daemon.pid).private_dirty - first.private_dirty, "KiB",
                "memory/second-storm/growth");
         daemon_stop(&daemon);
@@ -142,26 +142,25 @@ static void measure_storms(sd_bus *bus) {
 }
 
 typedef struct Counts {
-        unsigned n_started, n_synced, n_ended;
+        unsigned n_syncs, n_synced, n_ended;
 } Counts;
 
-static void await_more(sd_bus *bus, const unsigned *n) {
-        unsigned before = *n;
-
+static void await_more(sd_bus *bus, const unsigned *n, unsigned before) {
         while (*n == before)
                 bus_run(bus);
 }
 
-/* An episode from its begin to its end, with a sync in it. */
+/* An episode from its begin to its end, with a sync in it that helps. */
 static void episode(sd_bus *bus, const FakeProc *proc, unsigned i, const Counts *counts) {
         unsigned n_workers = 1 + i % 8;
         pid_t first_pid = 1000 + 10 * (pid_t) i;
+        Counts before = *counts;
 
         add_workers(proc, first_pid, n_workers);
-        await_more(bus, &counts->n_started);
-        await_more(bus, &counts->n_synced);
+        await_more(bus, &counts->n_syncs, before.n_syncs);
         remove_workers(proc, first_pid, n_workers);
-        await_more(bus, &counts->n_ended);
+        await_more(bus, &counts->n_synced, before.n_synced);
+        await_more(bus, &counts->n_ended, before.n_ended);
 }
 
 static void measure_episodes(sd_bus *bus) {
@@ -172,14 +171,15 @@ static void measure_episodes(sd_bus *bus) {
         Memory before;
         Daemon daemon;
 
-        count_signals(bus, "EpisodeStarted", &counts.n_started);
+        count_signals(bus, "SyncStarted", &counts.n_syncs);
         count_signals(bus, "SyncFinished", &counts.n_synced);
         count_signals(bus, "EpisodeEnded", &counts.n_ended);
-        daemon = daemon_start(
-                        wrapper, NULL,
-                        "ThresholdSec=1s\nCrowdThresholdSec=1s\nPollIntervalSec=100ms\nSweepIntervalSec=1s\n"
-                        "RecoverySec=1s\n",
-                        "--proc-root", proc.root, NULL);
+        daemon =
+                        daemon_start(wrapper, NULL,
+                                     "ThresholdSec=1s\nCrowdThresholdSec=1s\nPollIntervalSec="
+                                     "100ms\nIdleScanIntervalSec=1s\n"
+                                     "RecoverySec=1s\nCountWaiting=yes\n",
+                                     "--proc-root", proc.root, NULL);
         daemon_settle(&daemon);
 
         for (unsigned i = 0; i < N_WARM_UP; i++)

@@ -2,7 +2,7 @@
 
 /*
  * From the start of wbwatchd to READY, as the service manager sees it: from before the fork to the message,
- * with the rehearsal in between. Beside it, a program that does nothing, from before the fork to its end: the
+ * with the self-test in between. Beside it, a program that does nothing, from before the fork to its end: the
  * floor.
  */
 

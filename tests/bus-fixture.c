@@ -26,6 +26,9 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+/* Before a call is made again for which the daemon's queue was too full. */
+#define QUEUE_FULL_PAUSE_USEC (10 * 1000)
+
 /* All folders that polkitd reads: it has no option for others. */
 static const char *const polkit_folders[] = {
         "/usr/share/polkit-1/actions",
@@ -33,7 +36,7 @@ static const char *const polkit_folders[] = {
         "/etc/polkit-1/rules.d",
 };
 
-/* The kernel tells of new threads in the host's network namespace only. */
+/* The kernel sends thread creation events in the host's network namespace only. */
 static int host_network_fd = -EBADF;
 
 /* ---- the surroundings ---- */
@@ -138,6 +141,18 @@ static Process process_start(
         process.pidfd = pidfd_open(process.pid, 0);
         g_assert_cmpint(process.pidfd, >=, 0);
         return process;
+}
+
+void fixture_set_realtime(pid_t pid, bool realtime) {
+        const struct sched_param parameter = { .sched_priority = realtime ? 2 : 0 };
+        g_autofree char *path = g_strdup_printf("/proc/%d/task", (int) pid);
+        g_autoptr(GDir) tasks = g_dir_open(path, 0, NULL);
+        const char *task;
+
+        g_assert_nonnull(tasks);
+        while ((task = g_dir_read_name(tasks)))
+                g_assert_no_errno(sched_setscheduler(
+                                atoi(task), realtime ? SCHED_FIFO : SCHED_OTHER, &parameter));
 }
 
 static int process_wait_end(const BusFixture *fixture, Process *process) {
@@ -466,16 +481,35 @@ static bool is_child_called(const char *pid, pid_t parent, const char *name) {
                parent_found == parent;
 }
 
-pid_t fixture_find_helper(const BusFixture *fixture, const char *name) {
+/* Calls the function for each of the daemon's helpers of that name, and counts them. */
+static unsigned for_each_helper(
+                const BusFixture *fixture,
+                const char *name,
+                void (*function)(pid_t pid, void *userdata),
+                void *userdata) {
         g_autoptr(GDir) proc = g_dir_open("/proc", 0, NULL);
         const char *entry;
+        unsigned n = 0;
 
         g_assert_nonnull(proc);
         while ((entry = g_dir_read_name(proc)))
-                if (g_ascii_isdigit(entry[0]) && is_child_called(entry, fixture->daemon.pid, name))
-                        return atoi(entry);
+                if (g_ascii_isdigit(entry[0]) && is_child_called(entry, fixture->daemon.pid, name)) {
+                        function(atoi(entry), userdata);
+                        n++;
+                }
 
-        return 0;
+        return n;
+}
+
+static void set_pid(pid_t pid, void *userdata) {
+        *(pid_t *) userdata = pid;
+}
+
+pid_t fixture_find_helper(const BusFixture *fixture, const char *name) {
+        pid_t pid = 0;
+
+        (void) for_each_helper(fixture, name, set_pid, &pid);
+        return pid;
 }
 
 pid_t fixture_helper_pid(const BusFixture *fixture, const char *name) {
@@ -486,14 +520,33 @@ pid_t fixture_helper_pid(const BusFixture *fixture, const char *name) {
         return pid;
 }
 
+static void append_pid(pid_t pid, void *userdata) {
+        g_array_append_val((GArray *) userdata, pid);
+}
+
+GArray *fixture_helper_pids(const BusFixture *fixture, const char *name) {
+        GArray *pids = g_array_new(false, false, sizeof(pid_t));
+
+        (void) for_each_helper(fixture, name, append_pid, pids);
+        return pids;
+}
+
+static void send_signal_to(pid_t pid, void *userdata) {
+        g_assert_cmpint(kill(pid, *(const int *) userdata), ==, 0);
+}
+
 void fixture_signal_helper(const BusFixture *fixture, const char *name, int sig) {
-        g_assert_cmpint(kill(fixture_helper_pid(fixture, name), sig), ==, 0);
+        if (for_each_helper(fixture, name, send_signal_to, &sig) == 0)
+                g_error("the daemon has no child called %s", name);
 }
 
 void fixture_add_worker(BusFixture *fixture) {
         g_autofree char *pids = g_strdup_printf("%d ", WORKER_PID);
+        g_autofree char *stat = fake_proc_stat_text(WORKER_PID, WORKER_NAME, FLAGS_WORKER, WORKER_START_TIME);
 
-        fake_proc_add(&fixture->proc, WORKER_PID, WORKER_NAME, FLAGS_WORKER, WORKER_START_TIME);
+        strrchr(stat, ')')[2] = 'R';
+        fake_proc_write_comm(&fixture->proc, WORKER_PID, WORKER_NAME);
+        fake_proc_write_stat(&fixture->proc, WORKER_PID, stat, strlen(stat));
         fake_proc_list(&fixture->proc, pids);
 }
 
@@ -828,12 +881,42 @@ void assert_reply_error(GDBusMessage *reply, const char *name, const char *text)
                 g_error("\"%s\" is not in the error's message \"%s\"", text, message);
 }
 
+/* Whether the bus refused a call because too much waits for the daemon. */
+static bool is_queue_full(GDBusMessage *reply) {
+        const char *message = NULL;
+
+        if (g_strcmp0(g_dbus_message_get_error_name(reply), ERROR_LIMITS_EXCEEDED) != 0)
+                return false;
+
+        g_variant_get(g_dbus_message_get_body(reply), "(&s)", &message);
+        return strstr(message, "destination has a full message queue");
+}
+
+/* Calls our object. In a flood such a refusal is the bus's answer and the call has not reached the daemon: it
+ * is made again, until the time of the test is over. Nothing says when there is room again. */
+static GDBusMessage *client_ask_object(
+                Client *client,
+                const char *interface,
+                const char *member,
+                GVariant *arguments) {
+        g_autoptr(GVariant) kept = arguments ? g_variant_ref_sink(arguments) : NULL;
+        GDBusMessage *reply;
+
+        for (;;) {
+                reply = client_ask(client, BUS_NAME, BUS_PATH, interface, member, kept);
+                if (!client->fixture->flooded || !is_queue_full(reply) ||
+                    milliseconds_left(client->fixture) == 0)
+                        return reply;
+                g_usleep(QUEUE_FULL_PAUSE_USEC);
+        }
+}
+
 guint32 client_send_method(Client *client, const char *method, GVariant *arguments) {
         return client_send(client, BUS_NAME, BUS_PATH, BUS_INTERFACE, method, arguments);
 }
 
 GVariant *client_call(Client *client, const char *method, GVariant *arguments) {
-        return reply_content(client_wait_reply(client, client_send_method(client, method, arguments)));
+        return reply_content(client_ask_object(client, BUS_INTERFACE, method, arguments));
 }
 
 void client_call_fails(
@@ -849,10 +932,9 @@ void client_call_fails(
 
 /* ---- properties ---- */
 
-static guint32 client_send_get(Client *client, const char *property) {
-        return client_send(
-                        client, BUS_NAME, BUS_PATH, PROPERTIES_INTERFACE, "Get",
-                        g_variant_new("(ss)", BUS_INTERFACE, property));
+static GDBusMessage *client_ask_property(Client *client, const char *property) {
+        return client_ask_object(
+                        client, PROPERTIES_INTERFACE, "Get", g_variant_new("(ss)", BUS_INTERFACE, property));
 }
 
 static GVariant *reply_value(GDBusMessage *reply) {
@@ -862,8 +944,13 @@ static GVariant *reply_value(GDBusMessage *reply) {
         return value;
 }
 
+bool property_varies(const char *property) {
+        return streq(property, "StatusText") || streq(property, "DirtyBytes") ||
+               streq(property, "WritebackBytes");
+}
+
 GVariant *client_get(Client *client, const char *property) {
-        return reply_value(client_wait_reply(client, client_send_get(client, property)));
+        return reply_value(client_ask_property(client, property));
 }
 
 void assert_property(Client *client, const char *property, const char *text) {
@@ -932,7 +1019,7 @@ static bool is_change_to(GDBusMessage *message, const void *data) {
 }
 
 void client_wait_property(Client *client, const char *property, const char *text) {
-        GDBusMessage *reply = client_wait_reply(client, client_send_get(client, property));
+        GDBusMessage *reply = client_ask_property(client, property);
         g_autofree char *what = g_strdup_printf("%s=%s", property, text);
         g_autoptr(GVariant) value = reply_value(reply);
         g_autofree char *printed = g_variant_print(value, true);

@@ -48,14 +48,15 @@ typedef struct Process {
 } Process;
 
 typedef struct BusFixture {
-        char *folder; /* for anything; everybody may look into it */
+        char *folder; /* for anything; everybody may read it */
         char *bus_address;
         char *config;          /* the settings file of the daemon; empty at first */
         char *state_directory; /* where the daemon keeps what is set to last */
         FakeProc proc;         /* what the daemon sees: kthreadd alone, at first */
         int notify_fd;
         uid_t daemon_uid;    /* root unless set */
-        bool netlink;        /* whether the kernel may tell the daemon of new threads; else it polls */
+        bool netlink;        /* whether the daemon may receive thread creation events; else it polls */
+        bool flooded;        /* calls may find the daemon's queue full: then they are made again */
         const char *preload; /* a library of ours that the daemon is started with, or NULL */
         gint64 deadline_usec;
         Process bus, polkit, daemon;
@@ -77,6 +78,10 @@ void fixture_set_up(BusFixture *fixture, gconstpointer data);
 void fixture_tear_down(BusFixture *fixture, gconstpointer data);
 #define FIXTURE_TEST(path, function)                                                                         \
         g_test_add(path, BusFixture, NULL, fixture_set_up, function, fixture_tear_down)
+
+/* All threads of a process that there are by now: real-time, or ordinary. What is promised is wbwatchd's
+ * part: so those who measure, and the bus, run before others as it does. */
+void fixture_set_realtime(pid_t pid, bool realtime);
 
 /* The files of the project. To be freed. */
 char *fixture_source_file(const char *name);
@@ -115,15 +120,19 @@ void fixture_wait_log(BusFixture *fixture, const char *text);
 
 void fixture_write_config(BusFixture *fixture, const char *text);
 
-/* The daemon's helper process of that name: holding the first one makes every sync hang. */
+/* The daemon's helper processes of that name, of which there may be several: one of them, all (to be freed),
+ * or a signal to all. The first one calls sync(2), the second ones syncfs(2): stopping them makes it hang. */
 #define HELPER_SYNC "wbwatchd-sync"
+#define HELPER_SYNCFS "wbwatchd-syncfs"
 #define HELPER_STORAGE "wbwatch-storage"
 #define HELPER_LOG "wbwatchd-log"
 pid_t fixture_find_helper(const BusFixture *fixture, const char *name); /* or 0 */
 pid_t fixture_helper_pid(const BusFixture *fixture, const char *name);
+GArray *fixture_helper_pids(const BusFixture *fixture, const char *name); /* of pid_t */
 void fixture_signal_helper(const BusFixture *fixture, const char *name, int sig);
 
-/* Some running worker, seen by the daemon at its next look; and none any more. */
+/* Some spinning worker, seen by the daemon at its next scan; and none any more. It uses no CPU time, so that
+ * it is stuck with CountWaiting=yes only. */
 #define WORKER_PID 1234
 #define WORKER_START_TIME 5678
 #define WORKER_NAME "kworker/0:1+inode_switch_wbs"
@@ -170,6 +179,9 @@ GDBusMessage *client_ask(
  * has this name and this text in its message. */
 GVariant *reply_content(GDBusMessage *reply);
 void assert_reply_error(GDBusMessage *reply, const char *name, const char *text);
+
+/* Whether a property changes with time alone, or with what the machine's disks do. */
+bool property_varies(const char *property);
 
 /* The content's text as g_variant_print() has it, with types. */
 #define assert_variant(variant, text)                                                                        \

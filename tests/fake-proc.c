@@ -42,12 +42,25 @@ void fake_proc_remove(const FakeProc *proc, const char *name) {
         g_assert_cmpint(remove(path), ==, 0);
 }
 
-char *fake_proc_stat_text(pid_t pid, const char *name, unsigned flags, unsigned long start_time) {
+char *fake_thread_stat_text(const FakeThread *thread) {
+        unsigned long user = thread->cpu_time / 2;
+
         return g_strdup_printf(
-                        "%d (%s) D 2 0 0 0 -1 %u 0 0 0 0 3 4 0 0 20 0 1 0 %lu 0 0 18446744073709551615 0 0 0 "
-                        "0 0 0 0 "
-                        "2147483647 0 1 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
-                        (int) pid, name, flags, start_time);
+                        "%d (%s) %c 2 0 0 0 -1 %u 0 0 0 0 %lu %lu 0 0 20 0 1 0 %lu 0 0 18446744073709551615 "
+                        "0 "
+                        "0 0 0 0 0 0 2147483647 0 1 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+                        (int) thread->pid, thread->name, thread->state ?: 'D', thread->flags, user,
+                        thread->cpu_time - user, thread->start_time);
+}
+
+char *fake_proc_stat_text(pid_t pid, const char *name, unsigned flags, unsigned long start_time) {
+        return fake_thread_stat_text(&(FakeThread){
+                        .pid = pid,
+                        .name = name,
+                        .flags = flags,
+                        .start_time = start_time,
+                        .cpu_time = FAKE_PROC_CPU_TICKS,
+        });
 }
 
 void fake_proc_write_comm(const FakeProc *proc, pid_t pid, const char *name) {
@@ -63,16 +76,26 @@ void fake_proc_write_stat(const FakeProc *proc, pid_t pid, const char *text, siz
         fake_proc_write(proc, file, text, size);
 }
 
+void fake_proc_put(const FakeProc *proc, const FakeThread *thread) {
+        g_autofree char *text = fake_thread_stat_text(thread);
+
+        fake_proc_write_comm(proc, thread->pid, thread->name);
+        fake_proc_write_stat(proc, thread->pid, text, strlen(text));
+}
+
 void fake_proc_add(
                 const FakeProc *proc,
                 pid_t pid,
                 const char *name,
                 unsigned flags,
                 unsigned long start_time) {
-        g_autofree char *text = fake_proc_stat_text(pid, name, flags, start_time);
-
-        fake_proc_write_comm(proc, pid, name);
-        fake_proc_write_stat(proc, pid, text, strlen(text));
+        fake_proc_put(proc, &(FakeThread){
+                                            .pid = pid,
+                                            .name = name,
+                                            .flags = flags,
+                                            .start_time = start_time,
+                                            .cpu_time = FAKE_PROC_CPU_TICKS,
+                            });
 }
 
 void fake_proc_list(const FakeProc *proc, const char *pids) {

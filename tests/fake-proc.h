@@ -14,7 +14,7 @@
 #define FLAGS_KTHREAD 0x00208040u
 #define FLAGS_USER 0x00400000u
 
-/* What every thread in the tree has used: fields 14 and 15 of stat together. */
+/* What a thread in the tree has used unless it is given: fields 14 and 15 of stat together. */
 #define FAKE_PROC_CPU_TICKS 7
 
 typedef struct FakeProc {
@@ -31,13 +31,29 @@ void fake_proc_done(FakeProc *proc);
 void fake_proc_write(const FakeProc *proc, const char *name, const char *text, size_t size);
 void fake_proc_remove(const FakeProc *proc, const char *name);
 
+/* A thread. Its state is D unless another is given. */
+typedef struct FakeThread {
+        pid_t pid;
+        const char *name;
+        unsigned flags;
+        unsigned long start_time; /* in clock ticks, like the next */
+        unsigned long cpu_time;
+        char state;
+} FakeThread;
+
+/* Writes its comm and stat, new or over what was there. */
+void fake_proc_put(const FakeProc *proc, const FakeThread *thread);
+
 /* The text of a thread's stat; to be freed. */
+char *fake_thread_stat_text(const FakeThread *thread);
+
+/* The same for one in state D that has used FAKE_PROC_CPU_TICKS. */
 char *fake_proc_stat_text(pid_t pid, const char *name, unsigned flags, unsigned long start_time);
 
 void fake_proc_write_comm(const FakeProc *proc, pid_t pid, const char *name);
 void fake_proc_write_stat(const FakeProc *proc, pid_t pid, const char *text, size_t size);
 
-/* A thread's comm and stat, new or over what was there. */
+/* fake_proc_put() for one in state D that has used FAKE_PROC_CPU_TICKS. */
 void fake_proc_add(
                 const FakeProc *proc,
                 pid_t pid,

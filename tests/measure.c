@@ -237,8 +237,9 @@ static void take_notify(Daemon *daemon) {
         ssize_t n;
 
         if (poll(&message, 1, PATIENCE_MSEC) != 1)
-                g_error("wbwatchd does not tell the service manager that it is ready and listens; it can't "
-                        "listen in a container");
+                g_error("wbwatchd does not say that it is ready and receives thread creation events; it "
+                        "can't "
+                        "receive them in a container");
         n = recv(daemon->notify_fd, buffer, sizeof(buffer) - 1, 0);
         g_assert_no_errno(n);
         buffer[n] = '\0';
@@ -246,7 +247,7 @@ static void take_notify(Daemon *daemon) {
         if (strstr(buffer, "READY=1"))
                 daemon->ready_usec = usec_now(CLOCK_MONOTONIC);
         if (g_str_has_prefix(buffer, "STATUS="))
-                daemon->listening = !strstr(buffer, "polling");
+                daemon->listening = !strstr(buffer, "not receiving thread creation events");
 }
 
 Daemon daemon_start(const char *wrapper, int *ret_log, const char *settings, ...) {
@@ -543,12 +544,12 @@ Listener listener_start(void) {
 
 double listener_stop(Listener *listener) {
         g_autofree char *line = NULL;
-        double births;
+        double n_created;
 
         g_assert_no_errno(kill(listener->pid, SIGTERM));
-        line = await_line(listener->fd, "births");
-        births = g_ascii_strtod(line, NULL);
+        line = await_line(listener->fd, "created");
+        n_created = g_ascii_strtod(line, NULL);
         g_assert_cmpint(waitpid(listener->pid, NULL, 0), ==, listener->pid);
         g_assert_no_errno(close(listener->fd));
-        return births;
+        return n_created;
 }

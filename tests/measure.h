@@ -64,7 +64,7 @@ double thread_cpu_usec(void);
 bool is_installed(const char *program);
 
 /* Starts a program, which dies with this one. Its stdin is empty; what it prints is dropped unless a pipe for
- * it is asked for. */
+ * it is requested. */
 pid_t process_start(const char *const *arguments, int *ret_stdout, int *ret_stderr);
 
 /* Sends it a signal, and waits for its end. */
@@ -76,7 +76,7 @@ char *await_line(int fd, const char *text);
 typedef struct Daemon {
         pid_t pid;
         int notify_fd;
-        bool listening; /* the kernel tells it of new kernel threads, as far as it has said so */
+        bool listening;                    /* it receives thread creation events, as far as it has said so */
         uint64_t started_usec, ready_usec; /* CLOCK_MONOTONIC */
 } Daemon;
 
@@ -86,7 +86,7 @@ typedef struct Daemon {
 Daemon daemon_start(const char *wrapper, int *ret_log, const char *settings, ...) G_GNUC_NULL_TERMINATED;
 void daemon_stop(Daemon *daemon);
 
-/* Waits until it has begun in full: the kernel tells it of new kernel threads, and its name is on the bus. */
+/* Waits until it has begun in full: it receives thread creation events, and its name is on the bus. */
 void daemon_settle(Daemon *daemon);
 
 /* A connection to our bus; takes its next message, for which it waits; and waits until a name on it has an
@@ -131,7 +131,7 @@ typedef struct Tracer {
 Tracer trace_begin(pid_t pid);
 void trace_end(Tracer *tracer, const char *name, double *ret_all, double *ret_named);
 
-/* A bare filtered listener (benchmark-listener.c), and how many births of kernel threads it was told of. */
+/* A bare filtered listener (benchmark-listener.c), and how many thread creation events it received. */
 typedef struct Listener {
         pid_t pid;
         int fd;

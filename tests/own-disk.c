@@ -42,16 +42,17 @@ static void read_nothing_ahead(const char *folder) {
         g_assert_cmpint(fclose(file), ==, 0);
 }
 
-OwnDisk own_disk_new(void) {
+static OwnDisk own_disk_in(const char *folder, off_t size) {
         OwnDisk disk = { .folder = g_dir_make_tmp("wbwatch-disk-XXXXXX", NULL) };
-        g_autofree char *image = NULL;
+        g_autofree char *name = NULL, *image = NULL;
         int fd;
 
         g_assert_nonnull(disk.folder);
-        image = g_strconcat(disk.folder, ".img", NULL);
+        name = g_path_get_basename(disk.folder);
+        image = g_strdup_printf("%s/%s.img", folder, name);
         fd = open(image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         g_assert_no_errno(fd);
-        g_assert_no_errno(ftruncate(fd, OWN_DISK_SIZE));
+        g_assert_no_errno(ftruncate(fd, size));
         g_assert_no_errno(close(fd));
 
         /* The loop device goes with its mount, and the image with the loop device. */
@@ -64,6 +65,18 @@ OwnDisk own_disk_new(void) {
         disk.fd = open(disk.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         g_assert_no_errno(disk.fd);
         return disk;
+}
+
+OwnDisk own_disk_new(void) {
+        return own_disk_in(g_get_tmp_dir(), OWN_DISK_SIZE);
+}
+
+OwnDisk own_disk_new_large(void) {
+        return own_disk_in(g_get_tmp_dir(), 2 * (off_t) OWN_DISK_SIZE);
+}
+
+OwnDisk own_disk_new_on(const OwnDisk *outer) {
+        return own_disk_in(outer->folder, OWN_DISK_SIZE);
 }
 
 static void thaw(const void *data) {

@@ -17,6 +17,13 @@ typedef struct OwnDisk {
 
 OwnDisk own_disk_new(void);
 
+/* One of twice the size. */
+OwnDisk own_disk_new_large(void);
+
+/* One whose file is on the other: while that one is frozen, a sync of this one hangs once it was written to.
+ */
+OwnDisk own_disk_new_on(const OwnDisk *outer);
+
 /* From here on all that writes to it waits, until it is thawed. */
 void own_disk_freeze(OwnDisk *disk);
 void own_disk_thaw(OwnDisk *disk);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* Very many forks, and the socket over which the daemon hears of them. */
+/* Very many forks, and the socket over which the daemon receives events of them. */
 
 #include "bus-fixture.h"
 

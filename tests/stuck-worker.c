@@ -68,8 +68,17 @@ unsigned stuck_worker_count_devices(void) {
         return n;
 }
 
-bool is_in_sync(pid_t pid) {
+static bool is_in_call(pid_t pid, long number) {
         g_autofree char *path = g_strdup_printf("/proc/%d/syscall", (int) pid), *text = NULL;
 
-        return g_file_get_contents(path, &text, NULL, NULL) && g_ascii_strtoll(text, NULL, 10) == SYS_sync;
+        return g_file_get_contents(path, &text, NULL, NULL) && g_ascii_isdigit(text[0]) &&
+               g_ascii_strtoll(text, NULL, 10) == number;
+}
+
+bool is_in_sync(pid_t pid) {
+        return is_in_call(pid, SYS_sync);
+}
+
+bool is_in_syncfs(pid_t pid) {
+        return is_in_call(pid, SYS_syncfs);
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A kernel worker that is really stuck, and with it every sync(2) of the machine: tests/stuck-kworker, from
- * C. It lets go when the test dies, too.
+ * A kernel worker that is really stuck, and with it every sync(2) of the machine, and every syncfs(2) of its
+ * filesystem: tests/stuck-kworker, from C. The worker waits (state D). It lets go when the test dies, too.
  */
 
 #include "macro.h"
@@ -30,5 +30,6 @@ void stuck_worker_wait_line(const StuckWorker *stuck, const char *expected);
 /* Loop devices whose image is one of ours. */
 unsigned stuck_worker_count_devices(void);
 
-/* Whether a process is in sync(2) now. */
+/* Whether a process is in sync(2), or in syncfs(2), now. */
 bool is_in_sync(pid_t pid);
+bool is_in_syncfs(pid_t pid);

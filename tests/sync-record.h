@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Every sync(2) that the daemon's helper makes, as it really came to pass: sync-record.c, loaded into the
- * daemon, writes them into a file that it shares with the test. It is a witness that needs neither bus nor
- * log.
+ * Every sync(2), syncfs(2) and openat2(2) that the daemon's helpers make, as it really happened:
+ * sync-record.c, loaded into the daemon, writes them into a file that it shares with the test. It is a
+ * witness that needs neither bus nor log.
  */
 
 #include <stdatomic.h>
@@ -22,9 +22,14 @@ typedef struct SyncRecord {
         pid_t pid, daemon;
         _Atomic uint64_t entered_usec, left_usec; /* CLOCK_MONOTONIC; 0: not yet */
         bool died;                                /* in it, as the test saw */
+        int error;                                /* of syncfs(2) */
+        dev_t device;                             /* of syncfs(2): what the descriptor is on */
 } SyncRecord;
 
 typedef struct SyncRecords {
-        atomic_uint n;
+        atomic_uint n;                         /* calls of sync(2) */
+        atomic_uint n_filesystems;             /* calls of syncfs(2) */
+        atomic_uint n_opened, n_opened_cached; /* calls of openat2(2), and those that never wait */
         SyncRecord records[SYNC_RECORDS_MAX];
+        SyncRecord filesystems[SYNC_RECORDS_MAX];
 } SyncRecords;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* wbctl without a daemon: what it prints of what it got, and what it makes of a command line and of errors.
- */
+/* wbctl without a daemon: what it prints for given answers, and how it handles command lines and errors. */
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -40,7 +39,8 @@ static void assert_json(const char *text, const char *expected) {
 }
 
 static void test_json_numbers(void) {
-        assert_json("uint64 18446744073709551615", "18446744073709551615");
+        assert_json("uint64 18446744073709551615", "null"); /* "never" on the bus */
+        assert_json("uint64 18446744073709551614", "18446744073709551614");
         assert_json("uint64 9007199254740993", "9007199254740993");
         assert_json("int64 -9223372036854775808", "-9223372036854775808");
         assert_json("uint32 4294967295", "4294967295");
@@ -86,7 +86,7 @@ static void test_json_containers(void) {
         assert_json("@ma{sv} nothing", "null");
         assert_json("just 5", "5");
         assert_json("@() ()", "[]");
-        assert_json("<<uint64 18446744073709551615>>", "18446744073709551615");
+        assert_json("<<uint64 18446744073709551614>>", "18446744073709551614");
 }
 
 /* values */
@@ -155,7 +155,10 @@ static void test_values_without_descriptors(void) {
 
 static void test_values_lookup(void) {
         g_autoptr(GVariant) dictionary = parse("{'s': <'text'>, 't': <uint64 18446744073709551615>, "
-                                               "'u': <uint32 7>, 'b': <true>, 'i': <5>}");
+                                               "'u': <uint32 7>, 'b': <true>, 'i': <5>, 'd': <1.5>, "
+                                               "'l': <[{'x': <1>}]>}");
+        g_autoptr(GVariant) list = NULL;
+        double real = 42;
         uint64_t number = 42;
         bool boolean = true;
 
@@ -171,6 +174,16 @@ static void test_values_lookup(void) {
         g_assert_cmpuint(number, ==, UINT64_MAX);
         g_assert_cmpuint(lookup_number_or_zero(dictionary, "u"), ==, 7);
         g_assert_cmpuint(lookup_number_or_zero(dictionary, "absent"), ==, 0);
+
+        g_assert_false(lookup_double(dictionary, "u", &real));
+        g_assert_true(real > 41 && real < 43);
+        g_assert_true(lookup_double(dictionary, "d", &real));
+        g_assert_true(real > 1.4 && real < 1.6);
+
+        g_assert_null(lookup_list(dictionary, "s"));
+        g_assert_null(lookup_list(dictionary, "absent"));
+        list = lookup_list(dictionary, "l");
+        g_assert_cmpuint(g_variant_n_children(list), ==, 1);
 
         g_assert_false(lookup_boolean(dictionary, "s", &boolean));
         g_assert_true(boolean);
@@ -273,6 +286,27 @@ static void test_terminal_spans(void) {
         g_free(span_format(USEC_INFINITY - 1));
 }
 
+static void test_terminal_cut(void) {
+        static const struct {
+                const char *text;
+                size_t columns;
+                const char *expected;
+        } cases[] = {
+                { "abc", 3, "abc" },
+                { "abc", 2, "ab" },
+                { "abc", 0, "" },
+                { "\u00fc\u20ac", 1, "\u00fc" },
+                { "a\u4e16b", 2, "a" }, /* takes up two columns */
+                { "a\u4e16b", 3, "a\u4e16" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                g_autofree char *text = text_cut(cases[i].text, cases[i].columns);
+
+                g_assert_cmpstr(text, ==, cases[i].expected);
+        }
+}
+
 static void assert_time(uint64_t usec, uint64_t now_usec, const char *expected) {
         g_autofree char *text = time_format(usec, now_usec);
 
@@ -282,14 +316,21 @@ static void assert_time(uint64_t usec, uint64_t now_usec, const char *expected) 
 static void test_terminal_times(void) {
         g_autofree char *exact = NULL;
 
-        assert_time(NOW, NOW, "2023-11-14 22:13:20 (now)");
-        assert_time(NOW - 999999, NOW, "2023-11-14 22:13:19 (now)");
-        assert_time(NOW - 184 * USEC_PER_SEC, NOW, "2023-11-14 22:10:16 (3min 4s ago)");
-        assert_time(NOW + 5 * USEC_PER_MINUTE, NOW, "2023-11-14 22:18:20 (in 5min)");
-        assert_time(UINT64_MAX - 1, 0, "586524-01-19 08:01:49 (in 213503982d 8h)");
+        assert_time(NOW, NOW, "2023-11-14 22:13:20 UTC (now)");
+        assert_time(NOW - 999999, NOW, "2023-11-14 22:13:19 UTC (now)");
+        assert_time(NOW - 184 * USEC_PER_SEC, NOW, "2023-11-14 22:10:16 UTC (3min 4s ago)");
+        assert_time(NOW + 5 * USEC_PER_MINUTE, NOW, "2023-11-14 22:18:20 UTC (in 5min)");
+        assert_time(UINT64_MAX - 1, 0, "586524-01-19 08:01:49 UTC (in 213503982d 8h)");
 
         exact = time_format_exact(NOW + 45678);
-        g_assert_cmpstr(exact, ==, "2023-11-14 22:13:20.045");
+        g_assert_cmpstr(exact, ==, "2023-11-14 22:13:20.045 UTC");
+}
+
+static void test_terminal_zones(void) {
+        g_autofree char *utc = time_format_in_zone(NOW, "UTC"), *other = time_format_in_zone(NOW, "CET");
+
+        g_assert_cmpstr(utc, ==, "2023-11-14 22:13:20");
+        g_assert_cmpstr(other, ==, "2023-11-14 22:13:20 UTC");
 }
 
 static void test_terminal_bytes(void) {
@@ -353,6 +394,11 @@ static void test_assignment_good(void) {
                 { "CrowdSize=0", SETTING_CROWD_SIZE, 0 },
                 { "DryRun=yes", SETTING_DRY_RUN, 1 },
                 { "DryRun=false", SETTING_DRY_RUN, 0 },
+                { "CountWaiting=yes", SETTING_COUNT_WAITING, 1 },
+                { "IdleScanIntervalSec=5", SETTING_IDLE_SCAN_INTERVAL, 5 * USEC_PER_SEC },
+                { "IdleScanIntervalUSec=5000000", SETTING_IDLE_SCAN_INTERVAL, 5 * USEC_PER_SEC },
+                { "FilesystemTimeoutSec=1min", SETTING_FILESYSTEM_TIMEOUT, USEC_PER_MINUTE },
+                { "SyncMethod=syncfs", SETTING_SYNC_METHOD, SYNC_METHOD_SYNCFS },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -403,6 +449,8 @@ static void test_assignment_bad(void) {
                 { "CrowdSize=4294967300", -ERANGE, "10000" },
                 { "DryRun=perhaps", -EINVAL, "perhaps" },
                 { "Glob=", -ERANGE, "Glob" },
+                { "SyncMethod=fsync", -EINVAL, "fsync" },
+                { "SweepIntervalSec=5", -ENOENT, "IdleScanIntervalSec" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -467,54 +515,87 @@ static char *status_of(
 
 #define NO_WORKERS "@aa{sv} []"
 #define NO_EPISODES "@aa{sv} []"
-#define ONGOING "[{'Id': <uint64 3>, 'Outcome': <'ongoing'>, 'StartUSec': <uint64 1699999990000000>}]"
+#define ONGOING                                                                                              \
+        "[{'Id': <uint64 3>, 'Outcome': <'ongoing'>, 'StartUSec': <uint64 1699999990000000>, "               \
+        "'Work': <'inode_switch_wbs'>}]"
 #define RECOVERED "[{'Id': <uint64 3>, 'Outcome': <'recovered'>}]"
+#define OUTLIVED "[{'Id': <uint64 3>, 'Outcome': <'outlived'>}]"
+#define COUNTS(spinning, waiting, total)                                                                     \
+        "'SpinningCount': <uint32 " #spinning ">, 'WaitingCount': <uint32 " #waiting                         \
+        ">, 'WorkerCount': <uint32 " #total ">, 'LongestRunUSec': <uint64 31000000>"
 
 static void test_status_headline(void) {
         static const struct {
                 const char *properties, *episodes, *headline;
         } cases[] = {
-                { "{'State': <'idle'>}", NO_EPISODES, "All is well: no matching worker runs." },
-                { "{'State': <'idle'>, 'StatusText': <'no matching worker runs'>}", RECOVERED,
-                  "All is well: no matching worker runs." },
-                { "{'State': <'idle'>, 'StatusText': <'dry run: no matching worker runs'>, 'DryRun': <true>}",
-                  NO_EPISODES, "Nothing is stuck. In a dry run" },
-                /* A blind daemon is idle, too. */
-                { "{'State': <'idle'>, 'StatusText': <'sees no kernel thread at all: hidepid'>}", NO_EPISODES,
-                  "wbwatchd is idle, but not all is well" },
-                { "{'State': <'idle'>, 'DryRun': <true>, "
-                  "'StatusText': <'dry run: sees no kernel thread at all: hidepid'>}",
-                  NO_EPISODES, "wbwatchd is idle, but not all is well" },
-                { "{'State': <'busy'>, 'WorkerCount': <uint32 1>, 'OldestWorkerUSec': <uint64 12345678>}",
-                  NO_EPISODES,
-                  "Watching: one matching worker has been running for 12.3s, not stuck so far." },
-                { "{'State': <'busy'>, 'WorkerCount': <uint32 12>, 'OldestWorkerUSec': <uint64 12345678>}",
-                  RECOVERED, "Watching: 12 matching workers run, the longest for 12.3s, not stuck so far." },
-                { "{'State': <'unheard-of'>, 'WorkerCount': <uint32 2>, 'OldestWorkerUSec': <uint64 "
-                  "1000000>}",
-                  NO_EPISODES, "Watching: 2 matching workers run, the longest for 1s, not stuck so far." },
-                { "{'State': <'busy'>, 'WorkerCount': <uint32 2>, 'OldestWorkerUSec': <uint64 31000000>}",
+                { "{'State': <'idle'>}", NO_EPISODES, "All is well: no matching worker is running." },
+                { "{'State': <'idle'>, 'Fault': <''>, 'SyncsUnhelpful': <uint32 4>, " COUNTS(0, 0, 0) "}",
+                  RECOVERED, "All is well: no matching worker is running." },
+                { "{'State': <'idle'>, 'DryRun': <true>}", NO_EPISODES,
+                  "All is well: no matching worker is running. Dry run: no automatic syncs." },
+                /* Workers */
+                { "{'State': <'busy'>, " COUNTS(1, 0, 1) "}", NO_EPISODES,
+                  "Not stuck; matching workers: 1 spinning; longest run 31s." },
+                { "{'State': <'busy'>, " COUNTS(0, 12, 12) "}", RECOVERED,
+                  "Not stuck; matching workers: 12 waiting; longest run 31s." },
+                { "{'State': <'unheard-of'>, 'WorkerCount': <uint32 2>, 'LongestRunUSec': <uint64 1000000>}",
+                  NO_EPISODES, "Not stuck; matching workers: 2 running; longest run 1s." },
+                /* A daemon that does not see everything is idle, too. StatusText decides nothing. */
+                { "{'State': <'idle'>, 'Fault': <'cannot see kernel threads: \033hidepid'>, "
+                  "'StatusText': <'no matching worker runs'>}",
+                  RECOVERED, "Stalls may go undetected: cannot see kernel threads: \\x1bhidepid." },
+                { "{'State': <'idle'>, 'Fault': <'No descriptors left.'>, 'DryRun': <true>}", NO_EPISODES,
+                  "Stalls may go undetected: No descriptors left. Dry run: no automatic syncs." },
+                { "{'State': <'idle'>, 'StatusText': <'cannot see kernel threads'>}", NO_EPISODES,
+                  "All is well: " },
+                { "{'State': <'idle'>, 'Glob': <'foo*'>}", NO_EPISODES,
+                  "No stall can be detected: Glob matches no kernel worker." },
+                { "{'State': <'idle'>, 'Glob': <'kworker/*'>}", NO_EPISODES, "All is well: " },
+                /* Stalls */
+                { "{'State': <'busy'>, " COUNTS(6, 2, 8) "}", ONGOING,
+                  "Kernel workers are stuck in inode_switch_wbs (6 spinning, 2 waiting; longest run 31s). A "
+                  "sync follows." },
+                { "{'State': <'busy'>, 'Fault': <'x'>}", ONGOING, "Kernel workers are stuck in inode_" },
+                { "{'State': <'busy'>, 'DryRun': <true>, " COUNTS(6, 0, 6) "}", ONGOING,
+                  "Kernel workers are stuck in inode_switch_wbs (6 spinning; longest run 31s). `wbctl sync` "
+                  "syncs now. Dry run: no automatic syncs." },
+                { "{'State': <'recovery'>}", ONGOING,
+                  "Kernel workers are stuck in inode_switch_wbs (none running). A sync has ended; another "
+                  "one "
+                  "follows after the recovery time." },
+                { "{'State': <'recovery'>, 'SyncsUnhelpful': <uint32 7>}", ONGOING,
+                  "Kernel workers are stuck in inode_switch_wbs (none running). Syncs do not help here: the "
+                  "last 7 ended no stall. At most one an hour follows." },
+                { "{'State': <'paused'>}", ONGOING,
+                  "Kernel workers are stuck in inode_switch_wbs (none running). `wbctl sync` syncs now, "
+                  "`wbctl resume` ends the pause. Paused: no automatic syncs." },
+                { "{'State': <'syncing'>, 'StateSinceUSec': <uint64 1699999998000000>, 'LastSyncResult': "
+                  "<'ok'>, 'PausedUntilUSec': <uint64 18446744073709551615>}",
                   ONGOING,
-                  "Workers are stuck: 2 matching workers run, the longest for 31s. A sync is about to "
-                  "come." },
-                { "{'State': <'busy'>, 'DryRun': <true>}", ONGOING, "Workers are stuck: no matching" },
-                { "{'State': <'recovery'>}", ONGOING, "Workers are stuck: " },
-                { "{'State': <'paused'>}", ONGOING, "Workers are stuck: " },
-                { "{'State': <'paused'>}", RECOVERED,
-                  "Paused: nothing would be freed by itself; no matching" },
-                { "{'State': <'recovery'>}", RECOVERED, "A sync has ended lately; no matching" },
+                  "Kernel workers are stuck in inode_switch_wbs (none running). A sync has been under way "
+                  "for "
+                  "2s. Paused: no automatic syncs." },
+                /* Syncs */
                 { "{'State': <'syncing'>, 'StateSinceUSec': <uint64 1699999998000000>, 'LastSyncResult': "
                   "<'ok'>}",
-                  ONGOING, "A sync is under way, for 2s." },
+                  RECOVERED, "A sync has been under way for 2s." },
                 { "{'State': <'syncing'>, 'LastSyncUSec': <uint64 1699999640000000>, "
                   "'LastSyncResult': <'stalled'>}",
-                  ONGOING, "A sync has been hanging for 6min: " },
+                  OUTLIVED, "A sync has not returned for 6min: " },
+                { "{'State': <'idle'>, 'SyncsUnhelpful': <uint32 5>}", RECOVERED,
+                  "Syncs do not help here: the last 5 ended no stall. At most one an hour follows." },
+                { "{'State': <'idle'>}", OUTLIVED, "Syncs did not end the last stall." },
+                { "{'State': <'recovery'>, " COUNTS(0, 3, 3) "}", RECOVERED,
+                  "Recovery time after a sync; matching workers: 3 waiting; longest run 31s." },
+                { "{'State': <'paused'>}", RECOVERED,
+                  "Not stuck; matching workers: none running. Paused: no automatic syncs." },
                 /* An older or a strange daemon */
-                { "@a{sv} {}", NO_EPISODES, "Watching: no matching worker runs at the moment" },
+                { "@a{sv} {}", NO_EPISODES, "Not stuck; matching workers: none running." },
                 { "{'State': <5>, 'WorkerCount': <'many'>, 'StateSinceUSec': <'x'>, 'PausedUntilUSec': "
-                  "<true>, "
-                  "'SettingOrigins': <'x'>, 'StatusText': <1>, 'LastSyncUSec': <''>, 'DryRun': <'yes'>}",
-                  "[{'Outcome': <5>}]", "Watching: no matching worker runs at the moment" },
+                  "<true>, 'SpinningCount': <''>, 'CrowdSizeInForce': <5>, 'FilesystemResults': <[1]>, "
+                  "'SettingOrigins': <'x'>, 'StatusText': <1>, 'LastSyncUSec': <''>, 'DryRun': <'yes'>, "
+                  "'Fault': <1>}",
+                  "[{'Outcome': <5>}]", "Not stuck; matching workers: none running." },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -523,6 +604,9 @@ static void test_status_headline(void) {
 
                 g_test_message("%s", status);
                 g_assert_true(g_str_has_prefix(status, cases[i].headline));
+                /* Nothing of it is left over, where the whole line is given. */
+                if (g_str_has_suffix(cases[i].headline, "."))
+                        g_assert_cmpint(status[strlen(cases[i].headline)], ==, '\n');
         }
 }
 
@@ -530,10 +614,16 @@ static const char full_status[] =
                 "{'State': <'paused'>, 'StateSinceUSec': <uint64 1699999816000000>, "
                 "'PausedUntilUSec': <uint64 1700000300000000>, 'StatusText': <'paused, \033[31m'>, "
                 "'Version': <'0.1.0'>, 'EventSource': <'netlink'>, 'LostEvents': <uint64 3>, "
-                "'WorkerCount': <uint32 6>, 'OldestWorkerUSec': <uint64 12345678>, 'SyncCount': <uint64 2>, "
+                "'WorkerCount': <uint32 6>, 'SpinningCount': <uint32 4>, 'WaitingCount': <uint32 2>, "
+                "'LongestRunUSec': <uint64 12345678>, 'CrowdSizeInForce': <1.5>, 'SyncCount': <uint64 2>, "
+                "'DirtyBytes': <uint64 1024>, 'WritebackBytes': <uint64 0>, "
                 "'LastSyncUSec': <uint64 1699999940000000>, 'LastSyncDurationUSec': <uint64 350000>, "
                 "'LastSyncResult': <'ok'>, 'Glob': <'kworker/*\033'>, 'ThresholdUSec': <uint64 90000000>, "
-                "'CrowdSize': <uint32 4>, 'DryRun': <false>, 'SomethingNew': <(1, 2)>, "
+                "'CrowdSize': <uint32 4>, 'SyncMethod': <'auto'>, 'DryRun': <false>, "
+                "'FilesystemResults': <[{'Mountpoint': <'/srv'>, 'Type': <'xfs'>, 'Result': <'timeout'>, "
+                "'DurationUSec': <uint64 10000000>}, {'Mountpoint': <'/'>, 'Type': <'ext4'>, "
+                "'Result': <'ok'>, 'DurationUSec': <uint64 5>}, {'Mountpoint': <'/\033'>, 'Type': <'btrfs'>, "
+                "'Result': <'unreachable'>, 'DurationUSec': <uint64 0>}]>, 'SomethingNew': <(1, 2)>, "
                 "'SettingOrigins': <{'ThresholdUSec': '/etc/wbwatch/wbwatch.conf:3', 'Glob': 'built-in'}>}";
 
 #define WORKER(pid)                                                                                          \
@@ -546,41 +636,128 @@ static void test_status_full(void) {
                                   "[" WORKER(11) "," WORKER(12) "," WORKER(13) "," WORKER(14) "," WORKER(
                                                   15) "," WORKER(16) "]",
                                   "[{'Id': <uint64 1>, 'Outcome': <'cleared'>}, {'Id': <uint64 2>, "
-                                  "'Outcome': <'recovered'>, "
+                                  "'Outcome': <'recovered'>, 'Work': <'inode_switch_wbs'>, "
                                   "'Rule': <'crowd'>, 'StartUSec': <uint64 1699999938000000>, "
                                   "'EndUSec': <uint64 1699999941500000>, 'WorkerCount': <uint32 14>, "
-                                  "'SyncCount': <uint32 1>}]");
+                                  "'SyncCount': <uint32 1>, 'Syncs': <[{'StartUSec': <uint64 "
+                                  "1699999940000000>, 'Helped': <'yes'>}]>}]");
 
         g_assert_cmpstr(status, ==,
-                        "\u25cf Paused: nothing would be freed by itself; 6 matching workers run, the "
-                        "longest for "
-                        "12.3s.\n"
-                        "  State         paused since 2023-11-14 22:10:16 (3min 4s ago)\n"
-                        "  Paused until  2023-11-14 22:18:20 (in 5min)\n"
+                        "\u25cf Not stuck; matching workers: 4 spinning, 2 waiting; longest run 12.3s. "
+                        "Paused: no automatic syncs.\n"
+                        "  State         paused since 2023-11-14 22:10:16 UTC (3min 4s ago)\n"
+                        "  Paused until  2023-11-14 22:18:20 UTC (in 5min)\n"
                         "  Why           paused, \\x1b[31m\n"
-                        "  Workers       6 running, the longest for 12.3s\n"
-                        "  Last sync     2023-11-14 22:12:20 (1min ago): ok after 350ms\n"
-                        "  Syncs         2 since wbwatchd's start\n"
-                        "  Last episode  2023-11-14 22:12:18 (1min 2s ago): recovered after 3.5s, rule "
-                        "crowd, up to "
-                        "14 workers, 1 sync\n"
+                        "  Workers       4 spinning, 2 waiting; longest run 12.3s\n"
+                        "  Crowd size    1.5 in force\n"
+                        "  Last sync     2023-11-14 22:12:20 UTC (1min ago): ok after 350ms, helped\n"
+                        "  Syncs         2 since wbwatchd started\n"
+                        "  Not synced    /srv (xfs): timeout 10s\n"
+                        "                /\\x1b (btrfs): unreachable\n"
+                        "  Last episode  2023-11-14 22:12:18 UTC (1min 2s ago): recovered after 3.5s\n"
+                        "                rule crowd, up to 14 inode_switch_wbs, 1 sync\n"
                         "  Events        netlink, overrun 3 times\n"
                         "  Version       0.1.0\n"
                         "\n"
-                        "Workers that run:\n"
-                        "  PID  STATE  RUNNING  CPU    NAME\n"
-                        "  11   R      12.3s    250ms  kworker/0:1+inode_switch_wbs\n"
-                        "  12   R      12.3s    250ms  kworker/0:1+inode_switch_wbs\n"
-                        "  13   R      12.3s    250ms  kworker/0:1+inode_switch_wbs\n"
-                        "  14   R      12.3s    250ms  kworker/0:1+inode_switch_wbs\n"
-                        "  15   R      12.3s    250ms  kworker/0:1+inode_switch_wbs\n"
+                        "Running workers:\n"
+                        "  PID  STATE     RUNNING  CPU    NAME\n"
+                        "  11   spinning  12.3s    250ms  kworker/0:1+inode_switch_wbs\n"
+                        "  12   spinning  12.3s    250ms  kworker/0:1+inode_switch_wbs\n"
+                        "  13   spinning  12.3s    250ms  kworker/0:1+inode_switch_wbs\n"
+                        "  14   spinning  12.3s    250ms  kworker/0:1+inode_switch_wbs\n"
+                        "  15   spinning  12.3s    250ms  kworker/0:1+inode_switch_wbs\n"
                         "  and 1 more: `wbctl list`\n"
                         "\n"
-                        "Settings, and where each came from:\n"
+                        "Settings and their origins:\n"
                         "  Glob=kworker/*\\x1b     built-in\n"
                         "  ThresholdSec=1min 30s  /etc/wbwatch/wbwatch.conf:3\n"
                         "  CrowdSize=4\n"
+                        "  SyncMethod=auto\n"
                         "  DryRun=no\n");
+}
+
+#define PENDING(mountpoint)                                                                                  \
+        "{'Mountpoint': <'" mountpoint                                                                       \
+        "'>, 'Type': <'xfs'>, 'Result': <'pending'>, 'DurationUSec': <uint64 "                               \
+        "3200000>}"
+
+static void test_status_syncing(void) {
+        g_autofree char *status =
+                        status_of(&plain,
+                                  "{'State': <'syncing'>, 'StateSinceUSec': <uint64 1699999998000000>, "
+                                  "'DirtyBytes': <uint64 3145728>, 'WritebackBytes': <uint64 1024>, "
+                                  "'FilesystemResults': <[" PENDING("/srv") "]>}",
+                                  NO_WORKERS, NO_EPISODES);
+
+        g_assert_nonnull(strstr(status, "  Left to write  3.0 MiB dirty, 1.0 KiB in writeback\n"));
+        g_assert_nonnull(strstr(status, "  Not synced     /srv (xfs): pending 3.2s\n"));
+}
+
+/* Whether the last sync helped is known only to the episode that it belongs to. */
+static void test_status_helped(void) {
+        static const struct {
+                const char *sync, *words;
+        } cases[] = {
+                { "'StartUSec': <uint64 1699999940000000>, 'Helped': <'yes'>", "ok after 350ms, helped\n" },
+                { "'StartUSec': <uint64 1699999940000000>, 'Helped': <'no'>",
+                  "ok after 350ms, did not help\n" },
+                { "'StartUSec': <uint64 1699999940000000>, 'Helped': <'pending'>",
+                  "ok after 350ms, not yet known whether it helped\n" },
+                { "'StartUSec': <uint64 1699999940000001>, 'Helped': <'yes'>", "ok after 350ms\n" },
+                { "'StartUSec': <uint64 1699999940000000>, 'Helped': <'yes'>, 'DryRun': <true>",
+                  "ok after 350ms\n" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                g_autofree char *episodes = g_strdup_printf("[{'Syncs': <[{%s}]>}]", cases[i].sync);
+                g_autofree char *status = status_of(&plain, full_status, NO_WORKERS, episodes);
+
+                g_assert_nonnull(strstr(status, cases[i].words));
+        }
+}
+
+static void test_filesystems(void) {
+        static const struct {
+                const char *members;
+                uint64_t age_usec;
+                bool ok;
+                const char *expected;
+        } cases[] = {
+                { "'Result': <'ok'>, 'DurationUSec': <uint64 350000>", 900000, true, "/srv (xfs): ok 350ms" },
+                { "'Result': <'pending'>, 'DurationUSec': <uint64 0>", 0, false, "/srv (xfs): pending" },
+                { "'Result': <'pending'>, 'DurationUSec': <uint64 3000000>", 200000, false,
+                  "/srv (xfs): pending 3.2s" },
+                { "'Result': <'slow'>, 'DurationUSec': <uint64 90000000>", 0, false,
+                  "/srv (xfs): slow 1min 30s" },
+                { "'Result': <'timeout'>, 'DurationUSec': <uint64 10000000>", 900000, false,
+                  "/srv (xfs): timeout 10s" },
+                { "'Result': <'unreachable'>", 0, false, "/srv (xfs): unreachable" },
+                { "'Result': <'un\033heard'>", 0, false, "/srv (xfs): un\\x1bheard" },
+                { "'Result': <5>", 0, false, "/srv (xfs): ?" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                g_autofree char *source = g_strdup_printf(
+                                "{'Mountpoint': <'/srv'>, 'Type': <'xfs'>, %s}", cases[i].members);
+                g_autoptr(GVariant) filesystem = parse(source);
+                g_autofree char *text = filesystem_format(&plain, filesystem, cases[i].age_usec);
+
+                g_assert_cmpstr(text, ==, cases[i].expected);
+                g_assert_true(filesystem_is_ok(filesystem) == cases[i].ok);
+        }
+}
+
+static void test_filesystems_many(void) {
+        g_autoptr(GVariant) many = parse(
+                        "[" PENDING("/1") "," PENDING("/2") "," PENDING("/3") "," PENDING("/4") "," PENDING("/5") "," PENDING(
+                                        "/6") "," PENDING("/7") "," PENDING("/8") "," PENDING("/9") "," PENDING("/10") "]");
+        g_autoptr(GString) out = g_string_new(NULL);
+
+        filesystems_append(out, &plain, "> ", NULL, 0);
+        g_assert_cmpstr(out->str, ==, "");
+        filesystems_append(out, &plain, "> ", many, 1000000);
+        g_assert_true(g_str_has_prefix(out->str, "> /1 (xfs): pending 4.2s\n> /2 (xfs): pending 4.2s\n"));
+        g_assert_true(g_str_has_suffix(out->str, "> /8 (xfs): pending 4.2s\n> and 2 more\n"));
 }
 
 static void test_status_colours(void) {
@@ -596,57 +773,83 @@ static void test_status_colours(void) {
 }
 
 static void test_list(void) {
-        g_autoptr(GVariant) none = parse(NO_WORKERS), strange = parse("[{'PID': <'x'>, 'Name': <'a\nb'>}]");
+        g_autoptr(GVariant) none = parse(NO_WORKERS);
+        g_autoptr(GVariant) strange = parse("[{'PID': <'x'>, 'Name': <'a\nb'>}, {'State': <'R'>}, "
+                                            "{'State': <'D'>}, {'State': <'S'>}, {'State': <''>}]");
         g_autoptr(GString) out = g_string_new(NULL);
 
         workers_append(out, &plain, none);
-        g_assert_cmpstr(out->str, ==, "No matching worker runs.\n");
+        g_assert_cmpstr(out->str, ==, "No matching worker is running.\n");
         g_string_truncate(out, 0);
         workers_append(out, &plain, strange);
         g_assert_cmpstr(out->str, ==,
-                        "  PID  STATE  RUNNING  CPU  NAME\n"
-                        "  0    ?      0        0    a\\x0ab\n");
+                        "PID  STATE     RUNNING  CPU  NAME\n"
+                        "0    ?         0        0    a\\x0ab\n"
+                        "0    spinning  0        0    ?\n"
+                        "0    waiting   0        0    ?\n"
+                        "0    waiting   0        0    ?\n"
+                        "0    ?         0        0    ?\n");
+}
+
+static void assert_fits(const char *text, glong columns) {
+        g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+        for (char **line = lines; *line; line++)
+                g_assert_cmpint(g_utf8_strlen(*line, -1), <=, columns);
 }
 
 static void test_episodes(void) {
-        g_autoptr(GVariant) none = parse(NO_EPISODES), strange = parse("[{'Syncs': <5>, 'Workers': <5>}]");
+        g_autoptr(GVariant) none = parse(NO_EPISODES);
+        g_autoptr(GVariant) strange = parse("[{'Syncs': <5>, 'Workers': <5>, 'AlsoSpinning': <5>}]");
         g_autoptr(GVariant) some = parse(
-                        "[{'Id': <uint64 7>, 'Rule': <'worker'>, 'StartUSec': <uint64 1699999938000000>, "
-                        "'EndUSec': <uint64 1699999941500000>, 'Outcome': <'recovered'>, 'WorkerCount': "
-                        "<uint32 3>, "
-                        "'SyncCount': <uint32 2>, 'Workers': <[" WORKER(
-                                        11) "]>, "
-                                            "'Syncs': <[{'Result': <'failed'>}, {'Result': <'ok'>, "
-                                            "'DurationUSec': <uint64 350000>}]>}, "
-                                            "{'Id': <uint64 8>, 'Rule': <'crowd'>, 'StartUSec': <uint64 "
-                                            "1699999990000000>, "
-                                            "'Outcome': <'ongoing'>, 'WorkerCount': <uint32 5>, 'SyncCount': "
-                                            "<uint32 1>, "
-                                            "'Syncs': <[{'Result': <''>}]>}, "
-                                            "{'Id': <uint64 9>, 'Rule': <'crowd'>, 'StartUSec': <uint64 "
-                                            "1699999990000000>, "
-                                            "'Outcome': <'cleared'>, 'SyncCount': <uint32 1>, 'Syncs': "
-                                            "<[{'DryRun': <true>}]>}]");
+                        "[{'Id': <uint64 7>, 'StartUSec': <uint64 1699999938000000>, "
+                        "'EndUSec': <uint64 1699999941500000>, 'Outcome': <'recovered'>, "
+                        "'WorkerCount': <uint32 3>, 'Work': <'inode_switch_wbs'>, 'SyncCount': <uint32 2>, "
+                        "'AlsoSpinning': <@as []>}, "
+                        "{'Id': <uint64 8>, 'StartUSec': <uint64 1699999930000000>, "
+                        "'EndUSec': <uint64 1699999990000000>, 'Outcome': <'outlived'>, "
+                        "'WorkerCount': <uint32 5>, 'Work': <'inode_switch_wbs'>, 'SyncCount': <uint32 1>, "
+                        "'AlsoSpinning': <['kworker/u10:3+events_unbound', "
+                        "'kworker/u10:4+events_unbound_\033']>}, "
+                        "{'Id': <uint64 9>, 'StartUSec': <uint64 1699999990000000>, "
+                        "'EndUSec': <uint64 1699999992000000>, 'Outcome': <'cleared'>, "
+                        "'WorkerCount': <uint32 14>, 'Work': <'x'>, 'SyncCount': <uint32 0>, "
+                        "'Syncs': <[{'DryRun': <true>}]>}, "
+                        "{'Id': <uint64 10>, 'StartUSec': <uint64 1699999990000000>, "
+                        "'Outcome': <'ongoing'>, 'WorkerCount': <uint32 1>, 'Work': <'y'>}]");
         g_autoptr(GString) out = g_string_new(NULL);
 
         episodes_append(out, &plain, none, NOW);
-        g_assert_cmpstr(out->str, ==, "No worker has been stuck since wbwatchd's start.\n");
+        g_assert_cmpstr(out->str, ==, "No worker has been stuck since wbwatchd started.\n");
 
         g_string_truncate(out, 0);
         episodes_append(out, &plain, some, NOW);
         g_assert_cmpstr(out->str, ==,
-                        "  ID  BEGAN                              LASTED  OUTCOME    RULE    WORKERS  "
-                        "SYNCS                    LONGEST WORKER\n"
-                        "  7   2023-11-14 22:12:18 (1min 2s ago)  3.5s    recovered  worker  3        "
-                        "2 (last ok after 350ms)  12.3s kworker/0:1+inode_switch_wbs\n"
-                        "  8   2023-11-14 22:13:10 (10s ago)      10s     ongoing    crowd   5        "
-                        "1 (under way)\n"
-                        "  9   2023-11-14 22:13:10 (10s ago)      10s     cleared    crowd   0        "
-                        "1 (dry run)\n");
+                        "ID  BEGAN (UTC)          LASTED  OUTCOME    SYNCS    WORKERS\n"
+                        "7   2023-11-14 22:12:18  3.5s    recovered  2 syncs  3 inode_switch_wbs\n"
+                        "8   2023-11-14 22:12:10  1min    outlived   1 sync   5 inode_switch_wbs\n"
+                        "    also spinning: kworker/u10:3+events_unbound,\n"
+                        "                   kworker/u10:4+events_unbound_\\x1b\n"
+                        "9   2023-11-14 22:13:10  2s      cleared    dry run  14 x\n"
+                        "10  2023-11-14 22:13:10  10s     ongoing    no sync  1 y\n");
+        assert_fits(out->str, 80);
 
         g_string_truncate(out, 0);
         episodes_append(out, &plain, strange, NOW);
-        g_assert_nonnull(strstr(out->str, "  ?        ?     0        0\n"));
+        g_assert_nonnull(strstr(out->str, "  ?        no sync  0 ?\n"));
+}
+
+/* The widest that an episode of the default glob can be. */
+static void test_episodes_fit(void) {
+        g_autoptr(GVariant) wide = parse("[{'Id': <uint64 1000>, 'StartUSec': <uint64 1699990000000000>, "
+                                         "'EndUSec': <uint64 1699993599000000>, 'Outcome': <'recovered'>, "
+                                         "'WorkerCount': <uint32 2000>, 'Work': <'inode_switch_wbs'>, "
+                                         "'SyncCount': <uint32 0>, 'Syncs': <[{'DryRun': <true>}]>}]");
+        g_autoptr(GString) out = g_string_new(NULL);
+
+        episodes_append(out, &plain, wide, NOW);
+        g_assert_nonnull(strstr(out->str, "59min 59s"));
+        assert_fits(out->str, 80);
 }
 
 /* monitor */
@@ -656,41 +859,69 @@ static void test_events(void) {
                 const char *member, *arguments, *expected;
         } cases[] = {
                 { "EpisodeStarted",
-                  "(uint64 4, {'Rule': <'worker'>, 'WorkerCount': <uint32 12>, 'OldestWorkerUSec': <uint64 "
-                  "30000000>, "
-                  "'Name': <'kworker/0:1+x\033'>, 'DryRun': <true>})",
-                  "stuck    episode 4, workers: 12, the longest running for 30s: kworker/0:1+x\\x1b (rule "
-                  "worker, dry "
-                  "run)" },
+                  "(uint64 4, {'Rule': <'worker'>, 'WorkerCount': <uint32 12>, 'LongestRunUSec': <uint64 "
+                  "30000000>, 'Name': <'kworker/0:1+x\033'>, 'Work': <'x\033'>, 'DryRun': <true>})",
+                  "stuck    episode 4: 12 workers in x\\x1b, longest run 30s: kworker/0:1+x\\x1b (rule "
+                  "worker, dry run)" },
                 { "EpisodeEnded",
                   "(uint64 4, {'StartUSec': <uint64 1000000>, 'EndUSec': <uint64 4500000>, 'Outcome': "
-                  "<'recovered'>, "
-                  "'WorkerCount': <uint32 14>, 'SyncCount': <uint32 1>})",
-                  "free     episode 4: recovered after 3.5s, workers: up to 14, syncs: 1" },
+                  "<'recovered'>, 'WorkerCount': <uint32 14>, 'SyncCount': <uint32 1>})",
+                  "over     episode 4: recovered after 3.5s, up to 14 workers, 1 sync" },
+                { "EpisodeEnded",
+                  "(uint64 4, {'StartUSec': <uint64 1000000>, 'EndUSec': <uint64 4500000>, 'Outcome': "
+                  "<'cleared'>, 'WorkerCount': <uint32 1>, 'SyncCount': <uint32 0>, 'Syncs': <[{'DryRun': "
+                  "<true>}]>})",
+                  "over     episode 4: cleared after 3.5s, up to 1 worker, dry run" },
                 { "SyncStarted", "(uint64 7, uint64 4, {'Rule': <'crowd'>, 'WorkerCount': <uint32 14>})",
-                  "sync     7 began (rule crowd, workers: 14)" },
-                { "SyncStarted", "(uint64 7, uint64 0, {'Rule': <''>, 'Forced': <true>})",
-                  "sync     7 began (asked for, workers: 0)" },
+                  "sync     7 started (rule crowd, 14 workers)" },
+                { "SyncStarted", "(uint64 7, uint64 4, {'Rule': <'crowd'>, 'DryRun': <true>})",
+                  "sync     7 not started: dry run (rule crowd, 0 workers)" },
+                { "SyncStarted", "(uint64 7, uint64 0, {'Rule': <''>, 'Requested': <true>})",
+                  "sync     7 started (requested, 0 workers)" },
                 { "SyncFinished", "(uint64 7, uint64 0, {'DurationUSec': <uint64 350000>, 'Result': <'ok'>})",
                   "sync     7 ended after 350ms: ok" },
+                { "SyncFinished",
+                  "(uint64 7, uint64 0, {'DurationUSec': <uint64 10000000>, 'Result': <'stalled'>, "
+                  "'Filesystems': <[" PENDING("/srv") ", {'Result': <'ok'>}]>})",
+                  "sync     7 ended after 10s: stalled; /srv (xfs): pending 3.2s" },
                 { "SyncFinished", "(uint64 7, uint64 0, {'DryRun': <true>})",
-                  "sync     7 was not made (dry run)" },
+                  "sync     7 not made: dry run" },
+                { "PropertiesChanged",
+                  "('org.wbwatch1', {'Fault': <'cannot see kernel threads: \033hidepid'>}, @as [])",
+                  "fault    cannot see kernel threads: \\x1bhidepid" },
+                { "PropertiesChanged", "('org.wbwatch1', {'Fault': <''>}, @as [])",
+                  "fault    over: scans see all kernel workers" },
+                { "PropertiesChanged",
+                  "('org.wbwatch1', {'State': <'idle'>, 'Fault': <'x'>, 'DryRun': <true>}, @as [])",
+                  "fault    x; changed State=idle DryRun=yes" },
+                { "PropertiesChanged",
+                  "('org.wbwatch1', {'FilesystemResults': <[" PENDING(
+                                  "/srv") ", {'Mountpoint': <'/'>, 'Type': <'ext4'>, 'Result': <'ok'>}]>}, "
+                                          "@as [])",
+                  "changed  FilesystemResults=[/srv (xfs): pending 3.2s, / (ext4): ok]" },
                 { "PropertiesChanged",
                   "('org.wbwatch1', {'State': <'busy'>, 'StateSinceUSec': <uint64 1700000000045678>, "
                   "'ThresholdUSec': <uint64 20000000>, 'DryRun': <false>, 'PausedUntilUSec': <uint64 "
                   "18446744073709551615>, 'CrowdSize': <uint32 4>, 'SettingOrigins': <{'a': 'b'}>}, @as [])",
-                  "changed  State=busy StateSinceUSec=2023-11-14 22:13:20.045 ThresholdUSec=20s DryRun=no "
+                  "changed  State=busy StateSinceUSec=2023-11-14 22:13:20.045 UTC ThresholdUSec=20s "
+                  "DryRun=no "
                   "PausedUntilUSec=infinity CrowdSize=4 SettingOrigins=..." },
                 { "DaemonIsGone", "()", "gone     wbwatchd is not running; waiting for it" },
                 { "DaemonIsHere", "({'Version': <'1.0'>, 'State': <'idle'>, 'StatusText': <'x'>},)",
                   "here     wbwatchd 1.0, state idle: x" },
+                { "DaemonIsHere",
+                  "({'Version': <'1.0'>, 'State': <'idle'>, 'StatusText': <'x'>, 'Fault': <''>},)",
+                  "here     wbwatchd 1.0, state idle: x" },
+                { "DaemonIsHere",
+                  "({'Version': <'1.0'>, 'State': <'idle'>, 'StatusText': <'x'>, 'Fault': <'y'>},)",
+                  "here     wbwatchd 1.0, state idle: x; fault: y" },
                 /* A newer daemon's, and one that does not keep to the interface */
                 { "Unheard", "(uint64 18446744073709551615, 'a\033')",
-                  "signal   Unheard [18446744073709551615,\"a\\u001b\"]" },
+                  "signal   Unheard [null,\"a\\u001b\"]" },
                 { "EpisodeStarted", "('x',)", "signal   EpisodeStarted [\"x\"]" },
                 { "EpisodeEnded", "@() ()", "signal   EpisodeEnded []" },
                 { "PropertiesChanged", "('x',)", "signal   PropertiesChanged [\"x\"]" },
-                { "SyncStarted", "('x', @a{sv} {})", "sync     0 began (asked for, workers: 0)" },
+                { "SyncStarted", "('x', @a{sv} {})", "sync     0 started (requested, 0 workers)" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -710,7 +941,7 @@ static void test_events_json(void) {
                   "{\"TimeUSec\":5,\"Event\":\"EpisodeStarted\",\"Id\":4,\"Details\":{\"Rule\":\"worker\"}"
                   "}" },
                 { "SyncFinished", "(uint64 7, uint64 18446744073709551615, @a{sv} {})",
-                  "{\"TimeUSec\":5,\"Event\":\"SyncFinished\",\"Id\":7,\"EpisodeId\":18446744073709551615,"
+                  "{\"TimeUSec\":5,\"Event\":\"SyncFinished\",\"Id\":7,\"EpisodeId\":null,"
                   "\"Details\":{}}" },
                 { "PropertiesChanged", "('org.wbwatch1', {'State': <'busy'>}, ['X'])",
                   "{\"TimeUSec\":5,\"Event\":\"PropertiesChanged\",\"Interface\":\"org.wbwatch1\","
@@ -728,6 +959,28 @@ static void test_events_json(void) {
                 event_append_json(out, 5, cases[i].member, arguments);
                 g_assert_cmpstr(out->str, ==, cases[i].expected);
         }
+}
+
+/* sync */
+
+static void assert_synced(const char *filesystems, const char *expected, const char *expected_json) {
+        g_autoptr(GVariant) list = filesystems ? parse(filesystems) : NULL;
+        g_autoptr(GString) out = g_string_new(NULL), json = g_string_new(NULL);
+
+        synced_append(out, &plain, 3200000, list);
+        g_assert_cmpstr(out->str, ==, expected);
+        synced_append_json(json, 3200000, list);
+        g_assert_cmpstr(json->str, ==, expected_json);
+}
+
+static void test_synced(void) {
+        assert_synced(NULL, "Synced in 3.2s.\n", "{\"DurationUSec\":3200000,\"FilesystemResults\":[]}\n");
+        assert_synced("[{'Result': <'ok'>}]", "Synced in 3.2s.\n",
+                      "{\"DurationUSec\":3200000,\"FilesystemResults\":[{\"Result\":\"ok\"}]}\n");
+        assert_synced("[{'Mountpoint': <'/srv'>, 'Type': <'xfs'>, 'Result': <'failed'>}, {'Result': <'ok'>}]",
+                      "Synced in 3.2s; not all filesystems answered:\n  /srv (xfs): failed\n",
+                      "{\"DurationUSec\":3200000,\"FilesystemResults\":[{\"Mountpoint\":\"/srv\",\"Type\":"
+                      "\"xfs\",\"Result\":\"failed\"},{\"Result\":\"ok\"}]}\n");
 }
 
 /* errors */
@@ -770,8 +1023,8 @@ static void test_errors(void) {
                 { &pausing, "org.freedesktop.DBus.Error.InvalidArgs", false, 0, EXIT_FAILURE,
                   "Cannot pause wbwatchd: REASON" },
                 { &pausing, "org.freedesktop.DBus.Error.UnknownMethod", false, 0, EXIT_FAILURE, "older" },
-                { &pausing, "org.wbwatch1.Error.DryRun", false, 0, EXIT_FAILURE, "DryRun=no" },
-                { &pausing, "org.wbwatch1.Error.Busy", false, 0, EXIT_FAILURE, "try again" },
+                { &pausing, "org.wbwatch1.Error.Busy", false, 0, EXIT_FAILURE,
+                  "Cannot pause wbwatchd: REASON. Try again." },
                 { &pausing, "org.wbwatch1.Error.StoreFailed", false, 0, EXIT_FAILURE, "REASON" },
                 { &pausing, "com.example.Unheard", false, 0, EXIT_FAILURE, "REASON" },
         };
@@ -827,13 +1080,23 @@ static void test_command_line(void) {
                 { "frobnicate", EXIT_USAGE, "no verb \"frobnicate\"" },
                 { "'a\033[31m'", EXIT_USAGE, "a\\x1b[31m" },
                 { "--frobnicate", EXIT_USAGE, "--frobnicate" },
-                { "status now", EXIT_USAGE, "\"now\" is too many" },
-                { "pause 1h 30min", EXIT_USAGE, "\"30min\" is too many" },
+                { "status now", EXIT_USAGE, "argument \"now\"" },
+                { "pause 1h 30min", EXIT_USAGE, "argument \"30min\"" },
                 { "set", EXIT_USAGE, "NAME=VALUE" },
                 { "set ThresholdSec", EXIT_USAGE, "NAME=VALUE" },
                 { "set Threshold=1", EXIT_USAGE, "no setting" },
                 { "set ThresholdSec=2 ThresholdUSec=2000000", EXIT_USAGE, "twice" },
+                { "--json=off", EXIT_USAGE, "--json takes no value" },
+                { "list --json=", EXIT_USAGE, "--json takes no value" },
+                { "set --runtime=no ThresholdSec=2", EXIT_USAGE, "--runtime takes no value" },
+                { "--no-ask-password=no pause", EXIT_USAGE, "--no-ask-password takes no value" },
+                { "--version=1", EXIT_USAGE, "--version takes no value" },
+                { "--help=no", EXIT_USAGE, "--help" },
                 { "--runtime pause", EXIT_USAGE, "--runtime" },
+                { "--filesystem=/srv pause", EXIT_USAGE, "--filesystem works with sync only" },
+                { "sync --filesystem", EXIT_USAGE, "--filesystem" },
+                { "sync --filesystem=", EXIT_FAILURE, "path is empty" },
+                { "sync --filesystem '\xff'", EXIT_FAILURE, "UTF-8" },
                 { "set ThresholdSec=1ms", EXIT_FAILURE, "minimum of 1s" },
                 { "set CrowdSize=3 DryRun=perhaps", EXIT_FAILURE, "perhaps" },
                 { "pause soon", EXIT_FAILURE, "\"soon\"" },
@@ -848,13 +1111,14 @@ static void test_command_line(void) {
                 { "set --runtime 'ThresholdSec=1min 30s' Glob='*'", EXIT_NO_BUS, "/nonexistent/bus" },
                 { "pause '1h 30min'", EXIT_NO_BUS, "/nonexistent/bus" },
                 { "resume", EXIT_NO_BUS, "/nonexistent/bus" },
+                { "sync --filesystem=.", EXIT_NO_BUS, "/nonexistent/bus" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                g_autofree char *out = NULL, *err = NULL;
+                g_autofree char *out = NULL, *err = NULL, *arguments = g_strescape(cases[i].arguments, NULL);
                 int status = run_wbctl(cases[i].arguments, NULL, &out, &err);
 
-                g_test_message("wbctl %s: %d, %s%s", cases[i].arguments, status, out, err);
+                g_test_message("wbctl %s: %d, %s%s", arguments, status, out, err);
                 g_assert_cmpint(status, ==, cases[i].status);
                 g_assert_nonnull(strstr(status == 0 ? out : err, cases[i].words));
                 g_assert_cmpstr(status == 0 ? err : out, ==, "");
@@ -883,6 +1147,267 @@ static void test_silent_bus(void) {
         g_assert_cmpstr(out, ==, "");
 }
 
+/* wbctl on a bus with a daemon: this process is both. */
+
+#define DAEMON_NAME ":1.7"
+
+typedef struct FakeBus {
+        const char *properties, *workers, *episodes; /* what the daemon answers, in GVariant's text format */
+        const char *filesystems[2];                  /* FilesystemResults during a sync and at its end */
+        sd_bus *bus;
+        char *address;
+        int listen_fd;
+        const char *path; /* of SyncFilesystem, as it must be */
+} FakeBus;
+
+static void append_variant(sd_bus_message *message, GVariant *value);
+
+static void append_children(sd_bus_message *message, char type, const char *contents, GVariant *value) {
+        g_assert_cmpint(sd_bus_message_open_container(message, type, contents), >=, 0);
+        for (size_t i = 0; i < g_variant_n_children(value); i++) {
+                g_autoptr(GVariant) child = g_variant_get_child_value(value, i);
+
+                append_variant(message, child);
+        }
+        g_assert_cmpint(sd_bus_message_close_container(message), >=, 0);
+}
+
+/* Of the types that the interface has. */
+static void append_variant(sd_bus_message *message, GVariant *value) {
+        const char *type = g_variant_get_type_string(value);
+
+        switch (g_variant_classify(value)) {
+        case G_VARIANT_CLASS_ARRAY:
+                append_children(message, 'a', type + 1, value);
+                break;
+        case G_VARIANT_CLASS_DICT_ENTRY:
+                append_children(message, 'e', "sv", value);
+                break;
+        case G_VARIANT_CLASS_VARIANT: {
+                g_autoptr(GVariant) inner = g_variant_get_variant(value);
+
+                append_children(message, 'v', g_variant_get_type_string(inner), value);
+                break;
+        }
+        case G_VARIANT_CLASS_STRING:
+                g_assert_cmpint(sd_bus_message_append(message, "s", g_variant_get_string(value, NULL)), >=,
+                                0);
+                break;
+        case G_VARIANT_CLASS_UINT64:
+                g_assert_cmpint(sd_bus_message_append(message, "t", g_variant_get_uint64(value)), >=, 0);
+                break;
+        case G_VARIANT_CLASS_UINT32:
+                g_assert_cmpint(sd_bus_message_append(message, "u", g_variant_get_uint32(value)), >=, 0);
+                break;
+        default:
+                g_error("The fake daemon has no %s", type);
+        }
+}
+
+static void fake_reply(sd_bus_message *call, const char *text) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+
+        g_assert_cmpint(sd_bus_message_new_method_return(call, &reply), >=, 0);
+        g_assert_cmpint(sd_bus_message_set_sender(reply, DAEMON_NAME), >=, 0);
+        if (text) {
+                g_autoptr(GVariant) value = parse(text);
+
+                append_variant(reply, value);
+        }
+        g_assert_cmpint(sd_bus_message_send(reply), >=, 0);
+}
+
+static void fake_emit_filesystems(sd_bus *bus, const char *text) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *signal = NULL;
+        g_autofree char *changed_text = g_strdup_printf("{'FilesystemResults': <%s>}", text);
+        g_autoptr(GVariant) changed = parse(changed_text);
+
+        g_assert_cmpint(sd_bus_message_new_signal(
+                                        bus, &signal, WBWATCH_PATH, "org.freedesktop.DBus.Properties",
+                                        "PropertiesChanged"),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_set_sender(signal, DAEMON_NAME), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(signal, "s", WBWATCH_INTERFACE), >=, 0);
+        append_variant(signal, changed);
+        g_assert_cmpint(sd_bus_message_append(signal, "as", 0), >=, 0);
+        g_assert_cmpint(sd_bus_send(bus, signal, NULL), >=, 0);
+}
+
+static int fake_answer(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        const FakeBus *fake = userdata;
+        const char *member = sd_bus_message_get_member(call) ?: "";
+
+        if (streq(member, "Hello"))
+                fake_reply(call, "':1.9'");
+        else if (streq(member, "AddMatch") || streq(member, "RemoveMatch"))
+                fake_reply(call, NULL);
+        else if (streq(member, "GetAll"))
+                fake_reply(call, fake->properties);
+        else if (streq(member, "ListWorkers"))
+                fake_reply(call, fake->workers);
+        else if (streq(member, "ListEpisodes"))
+                fake_reply(call, fake->episodes);
+        else if (streq(member, "ForceSync")) {
+                for (size_t i = 0; i < ELEMENTSOF(fake->filesystems); i++)
+                        if (fake->filesystems[i])
+                                fake_emit_filesystems(fake->bus, fake->filesystems[i]);
+                fake_reply(call, "uint64 3200000");
+        } else if (streq(member, "SyncFilesystem")) {
+                const char *path;
+
+                g_assert_cmpint(sd_bus_message_read(call, "s", &path), >, 0);
+                g_test_message("%s", path);
+                g_assert_cmpstr(path, ==, fake->path);
+                fake_reply(call, "uint64 3200000");
+        } else
+                return 0;
+        return 1;
+}
+
+static void fake_listen(FakeBus *fake) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        socklen_t size = sizeof(sa_family_t);
+
+        fake->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        g_assert_cmpint(fake->listen_fd, >=, 0);
+        g_assert_cmpint(bind(fake->listen_fd, (struct sockaddr *) &address, size), ==, 0);
+        g_assert_cmpint(listen(fake->listen_fd, 1), ==, 0);
+        size = sizeof(address);
+        g_assert_cmpint(getsockname(fake->listen_fd, (struct sockaddr *) &address, &size), ==, 0);
+        fake->address = g_strdup_printf(
+                        "unix:abstract=%.*s", (int) (size - offsetof(struct sockaddr_un, sun_path) - 1),
+                        address.sun_path + 1);
+}
+
+/* Serves the one connection until its client is gone. */
+static void *fake_serve(void *userdata) {
+        FakeBus *fake = userdata;
+        int r, fd = accept4(fake->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        g_assert_cmpint(fd, >=, 0);
+        g_assert_cmpint(sd_bus_new(&fake->bus), >=, 0);
+        g_assert_cmpint(sd_bus_set_fd(fake->bus, fd, fd), >=, 0);
+        g_assert_cmpint(sd_bus_set_server(fake->bus, true, (sd_id128_t){ .bytes = { 1 } }), >=, 0);
+        g_assert_cmpint(sd_bus_add_filter(fake->bus, NULL, fake_answer, fake), >=, 0);
+        g_assert_cmpint(sd_bus_start(fake->bus), >=, 0);
+        do {
+                r = sd_bus_process(fake->bus, NULL);
+                if (r == 0)
+                        r = sd_bus_wait(fake->bus, UINT64_MAX);
+        } while (r >= 0);
+        fake->bus = sd_bus_close_unref(fake->bus);
+        return NULL;
+}
+
+static int run_on_fake_bus(FakeBus *fake, const char *arguments, char **ret_stdout, char **ret_stderr) {
+        GThread *thread;
+        int status;
+
+        fake_listen(fake);
+        thread = g_thread_new("bus", fake_serve, fake);
+        status = run_wbctl(arguments, fake->address, ret_stdout, ret_stderr);
+        g_thread_join(thread);
+        (void) close(fake->listen_fd);
+        g_free(fake->address);
+        return status;
+}
+
+/* Where it does not see everything, "none" would not be true. */
+static void test_fault(void) {
+        static const struct {
+                const char *arguments, *fault, *workers;
+                int status;
+                const char *out, *err; /* part of them */
+        } cases[] = {
+                { "list", "", NO_WORKERS, 0, "No matching worker is running.\n", "" },
+                { "list", "no kernel threads", NO_WORKERS, EXIT_FAILURE, NULL, "no kernel threads" },
+                { "--json list", "no kernel threads", NO_WORKERS, EXIT_FAILURE, "[]\n", "no kernel threads" },
+                { "list", "no descriptors left", "[{'PID': <uint32 7>}]", EXIT_FAILURE, "\n7 ",
+                  "no descriptors left" },
+                { "status", "", NO_WORKERS, 0, "All is well", "" },
+                { "status", "no kernel threads", NO_WORKERS, EXIT_FAILURE,
+                  "Stalls may go undetected: no kernel threads.", "" },
+                { "--json status", "no kernel threads", NO_WORKERS, EXIT_FAILURE,
+                  "\"Fault\":\"no kernel threads\"", "" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                g_autofree char *out = NULL, *err = NULL, *properties = NULL;
+                FakeBus fake = { .workers = cases[i].workers, .episodes = NO_EPISODES };
+
+                properties = g_strdup_printf("{'State': <'idle'>, 'Fault': <'%s'>}", cases[i].fault);
+                fake.properties = properties;
+                g_assert_cmpint(run_on_fake_bus(&fake, cases[i].arguments, &out, &err), ==, cases[i].status);
+                g_test_message("wbctl %s: %s%s", cases[i].arguments, out, err);
+                if (cases[i].out)
+                        g_assert_nonnull(strstr(out, cases[i].out));
+                else
+                        g_assert_cmpstr(out, ==, "");
+                if (*cases[i].err)
+                        g_assert_nonnull(strstr(err, cases[i].err));
+                else
+                        g_assert_cmpstr(err, ==, "");
+        }
+}
+
+/* It prints the last results that were sent before the end, and reads them where that was too early. */
+static void test_sync_results(void) {
+        static const struct {
+                const char *arguments, *filesystems[2], *properties, *out;
+        } cases[] = {
+                { "sync", { NULL, NULL }, NULL, "Synced in 3.2s.\n" },
+                { "sync", { "[" PENDING("/srv") "]", "[{'Result': <'ok'>}]" }, NULL, "Synced in 3.2s.\n" },
+                { "sync",
+                  { "[" PENDING("/srv") "]", NULL },
+                  "{'FilesystemResults': <[{'Result': <'ok'>}]>}",
+                  "Synced in 3.2s.\n" },
+                { "sync",
+                  { "[{'Result': <'ok'>}]", "[" PENDING("/srv") "]" },
+                  "{'FilesystemResults': <[{'Mountpoint': <'/srv'>, 'Type': <'xfs'>, 'Result': "
+                  "<'timeout'>, 'DurationUSec': <uint64 10000000>}]>}",
+                  "Synced in 3.2s; not all filesystems answered:\n  /srv (xfs): timeout 10s\n" },
+                { "--json sync",
+                  { "[{'Result': <'ok'>}]", NULL },
+                  NULL,
+                  "{\"DurationUSec\":3200000,\"FilesystemResults\":[{\"Result\":\"ok\"}]}\n" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                FakeBus fake = { .properties = cases[i].properties,
+                                 .filesystems = { cases[i].filesystems[0], cases[i].filesystems[1] } };
+                g_autofree char *out = NULL, *err = NULL;
+
+                g_assert_cmpint(run_on_fake_bus(&fake, cases[i].arguments, &out, &err), ==, 0);
+                g_assert_cmpstr(out, ==, cases[i].out);
+                g_assert_cmpstr(err, ==, "");
+        }
+}
+
+/* It sends an absolute path, which it neither opens nor shortens. */
+static void test_sync_filesystem(void) {
+        g_autofree char *folder = g_get_current_dir();
+        g_autofree char *relative = g_build_filename(folder, "a/../b", NULL);
+        g_autofree char *relative_out = g_strdup_printf("Synced the filesystem of %s in 3.2s.\n", relative);
+        const struct {
+                const char *arguments, *path, *out;
+        } cases[] = {
+                { "sync --filesystem=/srv/../x", "/srv/../x",
+                  "Synced the filesystem of /srv/../x in 3.2s.\n" },
+                { "--filesystem '/a\033' sync", "/a\033", "Synced the filesystem of /a\\x1b in 3.2s.\n" },
+                { "sync --filesystem a/../b", relative, relative_out },
+                { "--json sync --filesystem=/", "/", "{\"DurationUSec\":3200000}\n" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                FakeBus fake = { .path = cases[i].path };
+                g_autofree char *out = NULL, *err = NULL;
+
+                g_assert_cmpint(run_on_fake_bus(&fake, cases[i].arguments, &out, &err), ==, 0);
+                g_assert_cmpstr(out, ==, cases[i].out);
+                g_assert_cmpstr(err, ==, "");
+        }
+}
+
 int main(int argc, char **argv) {
         g_setenv("TZ", "UTC", true);
         g_test_init(&argc, &argv, NULL);
@@ -896,7 +1421,9 @@ int main(int argc, char **argv) {
         g_test_add_func("/client/terminal/decide", test_terminal_decide);
         g_test_add_func("/client/terminal/escape", test_terminal_escape);
         g_test_add_func("/client/terminal/spans", test_terminal_spans);
+        g_test_add_func("/client/terminal/cut", test_terminal_cut);
         g_test_add_func("/client/terminal/times", test_terminal_times);
+        g_test_add_func("/client/terminal/zones", test_terminal_zones);
         g_test_add_func("/client/terminal/bytes", test_terminal_bytes);
         g_test_add_func("/client/terminal/table", test_terminal_table);
         g_test_add_func("/client/assignment/good", test_assignment_good);
@@ -905,14 +1432,23 @@ int main(int argc, char **argv) {
         g_test_add_func("/client/meminfo", test_meminfo);
         g_test_add_func("/client/status/headline", test_status_headline);
         g_test_add_func("/client/status/full", test_status_full);
+        g_test_add_func("/client/status/syncing", test_status_syncing);
+        g_test_add_func("/client/status/helped", test_status_helped);
         g_test_add_func("/client/status/colours", test_status_colours);
         g_test_add_func("/client/list", test_list);
-        g_test_add_func("/client/episodes", test_episodes);
+        g_test_add_func("/client/filesystems/one", test_filesystems);
+        g_test_add_func("/client/filesystems/many", test_filesystems_many);
+        g_test_add_func("/client/episodes/rows", test_episodes);
+        g_test_add_func("/client/episodes/fit", test_episodes_fit);
         g_test_add_func("/client/events/text", test_events);
         g_test_add_func("/client/events/json", test_events_json);
+        g_test_add_func("/client/synced", test_synced);
         g_test_add_func("/client/errors", test_errors);
         g_test_add_func("/client/command-line", test_command_line);
         g_test_add_func("/client/silent-bus", test_silent_bus);
+        g_test_add_func("/client/bus/fault", test_fault);
+        g_test_add_func("/client/bus/sync-results", test_sync_results);
+        g_test_add_func("/client/bus/sync-filesystem", test_sync_filesystem);
 
         return g_test_run();
 }

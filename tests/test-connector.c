@@ -449,11 +449,11 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
 
         ADD("listens", set_up_listening, test_listens);
-        ADD("birth-is-told", set_up_listening, test_birth_is_told);
+        ADD("creation-is-reported", set_up_listening, test_birth_is_told);
         ADD("user-forks-do-not-wake", set_up_listening, test_user_forks_do_not_wake);
         ADD("user-forks-without-filter", set_up_listening, test_user_forks_without_filter);
-        ADD("loss-is-told", set_up_listening, test_loss_is_told);
-        ADD("forged-births-are-ignored", set_up_listening, test_forged_births_are_ignored);
+        ADD("loss-is-reported", set_up_listening, test_loss_is_told);
+        ADD("forged-creations-are-ignored", set_up_listening, test_forged_births_are_ignored);
         ADD("forged-acknowledgement-is-ignored", set_up, test_forged_acknowledgement_is_ignored);
         ADD("acknowledgements-of-others", set_up, test_acknowledgements_of_others);
         ADD("late-acknowledgement", set_up, test_late_acknowledgement);

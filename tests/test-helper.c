@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The helper process, and the syncer on top of it, with real processes that hang, die and are killed. */
+/* The helper process, with real processes that hang, die and are killed. */
 
 #include <fcntl.h>
 #include <glib.h>
@@ -12,10 +12,11 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "helper.h"
-#include "syncer.h"
 
 /* Far beyond what anything here takes: a wait that ends by it is a failure. */
 #define PATIENCE_SEC 20
@@ -36,7 +37,18 @@ typedef struct Fixture {
         bool free_in_reply;
         int result;
         GByteArray *reply;
+        int attached_fd;
+
+        /* Another program that forks helpers, if there is one. */
+        pid_t spawner;
+        char *socket_folder, *socket_path;
 } Fixture;
+
+static bool is_prepared;
+
+static void prepare(void) {
+        is_prepared = true;
+}
 
 /* The helper's side: does what the request's first letter says. */
 static size_t serve(const void *request, size_t size, void *reply, void *userdata) {
@@ -51,6 +63,12 @@ static size_t serve(const void *request, size_t size, void *reply, void *userdat
                         (void) pause();
         case 'd': /* die */
                 _exit(EXIT_FAILURE);
+        case 'a': /* attach */
+                serve_attach(open("/proc/self/comm", O_RDONLY | O_CLOEXEC));
+                return 0;
+        case 'p': /* whether the preparation took place */
+                *(char *) reply = is_prepared ? 'y' : 'n';
+                return 1;
         default: /* echo */
                 if (size > 0)
                         memcpy(reply, request, size);
@@ -66,6 +84,7 @@ static void on_reply(int r, const void *reply, size_t size, void *userdata) {
         g_byte_array_set_size(f->reply, 0);
         if (r >= 0)
                 g_byte_array_append(f->reply, reply, (guint) size);
+        f->attached_fd = helper_take_attached(f->helper);
 
         if (f->free_in_reply)
                 f->helper = helper_free(f->helper);
@@ -113,6 +132,64 @@ static void run_pending(sd_event *event) {
         g_assert_cmpint(r, ==, 0);
 }
 
+/* A second process accepts connections, and forks a helper for each. The test knows the last one. */
+static void start_spawner(Fixture *f) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_close_ int listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        pid_t test = getpid();
+
+        f->socket_folder = g_dir_make_tmp("wbwatch-helper-XXXXXX", NULL);
+        g_assert_nonnull(f->socket_folder);
+        f->socket_path = g_build_filename(f->socket_folder, "socket", NULL);
+        g_assert_cmpint(listen_fd, >=, 0);
+        g_assert_cmpint(g_strlcpy(address.sun_path, f->socket_path, sizeof(address.sun_path)), <,
+                        sizeof(address.sun_path));
+        g_assert_cmpint(bind(listen_fd, (struct sockaddr *) &address, sizeof(address)), ==, 0);
+        g_assert_cmpint(listen(listen_fd, 16), ==, 0);
+
+        f->spawner = fork();
+        g_assert_cmpint(f->spawner, >=, 0);
+        if (f->spawner > 0)
+                return;
+
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != test)
+                _exit(EXIT_FAILURE);
+        for (;;) {
+                int fd = accept(listen_fd, NULL, NULL);
+
+                if (fd < 0)
+                        _exit(EXIT_FAILURE);
+                if (fork() == 0) {
+                        f->shared->helper_pid = getpid();
+                        serve_run("test-remote", fd, serve, f);
+                }
+                (void) close(fd);
+        }
+}
+
+static void stop_spawner(Fixture *f) {
+        if (f->spawner == 0)
+                return;
+
+        (void) kill(f->spawner, SIGKILL);
+        (void) unlink(f->socket_path);
+        (void) rmdir(f->socket_folder);
+        g_free(f->socket_path);
+        g_free(f->socket_folder);
+}
+
+static void start_remote_helper(Fixture *f) {
+        const HelperOptions options = {
+                .name = "test-helper",
+                .socket_path = f->socket_path,
+                .serve = serve,
+                .on_reply = on_reply,
+                .userdata = f,
+        };
+
+        g_assert_cmpint(helper_new_full(f->event, &options, &f->helper), ==, 0);
+}
+
 static void fixture_set_up(Fixture *f, gconstpointer data) {
         f->reply = g_byte_array_new();
         f->shared = mmap(NULL, sizeof(*f->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -130,6 +207,7 @@ static void fixture_set_up_helper(Fixture *f, gconstpointer data) {
 
 static void fixture_tear_down(Fixture *f, gconstpointer data) {
         helper_free(f->helper);
+        stop_spawner(f);
         sd_event_unref(f->event);
         (void) munmap(f->shared, sizeof(*f->shared));
         g_byte_array_unref(f->reply);
@@ -313,6 +391,27 @@ static void test_freed_in_its_reply(Fixture *f, gconstpointer data) {
         run_pending(f->event);
 }
 
+/* One that has no time to end when it is freed: another helper's helper_ensure() reaps it. */
+static void test_freed_before_it_ended(Fixture *f, gconstpointer data) {
+        Helper *other;
+        pid_t pid = helper_pid(f->helper);
+
+        g_assert_cmpint(helper_new(f->event, "other", serve, on_reply, f, &other), >=, 0);
+
+        g_assert_no_errno(kill(pid, SIGSTOP));
+        f->helper = helper_free(f->helper);
+        helper_ensure(other);
+        g_assert_no_errno(kill(pid, 0));
+
+        g_assert_no_errno(kill(pid, SIGCONT));
+        await_zombie(pid);
+        helper_ensure(other);
+        g_assert_cmpint(kill(pid, 0), <, 0);
+        g_assert_cmpint(errno, ==, ESRCH);
+
+        helper_free(other);
+}
+
 static void test_freed_while_idle(Fixture *f, gconstpointer data) {
         _cleanup_close_ int pidfd = pidfd_open(helper_pid(f->helper), 0);
 
@@ -455,76 +554,104 @@ static void test_inherits_nothing(Fixture *f, gconstpointer data) {
         g_assert_cmphex(mask, ==, (1U << (SIGINT - 1)) | (1U << (SIGHUP - 1)));
 }
 
-typedef struct SyncResult {
-        unsigned n;
-        int result;
-        uint64_t entered_usec;
-        uint64_t duration_usec;
-} SyncResult;
+static void test_passes_a_descriptor(Fixture *f, gconstpointer data) {
+        char name[32];
 
-static void on_sync_ended(int result, uint64_t entered_usec, uint64_t duration_usec, void *userdata) {
-        SyncResult *sync_result = userdata;
+        g_assert_cmpint(helper_request(f->helper, "attach", 6), ==, 0);
+        await_replies(f, 1);
+        g_assert_cmpint(f->attached_fd, >=, 0);
+        g_assert_cmpint(read(f->attached_fd, name, sizeof(name)), ==, strlen("test-helper\n"));
+        g_assert_cmpint(close(f->attached_fd), ==, 0);
 
-        sync_result->n++;
-        sync_result->result = result;
-        sync_result->entered_usec = entered_usec;
-        sync_result->duration_usec = duration_usec;
+        g_assert_cmpint(helper_request(f->helper, "echo", 4), ==, 0);
+        await_replies(f, 2);
+        g_assert_cmpint(f->attached_fd, <, 0);
 }
 
-static void await_sync(sd_event *event, const SyncResult *result) {
-        while (result->n == 0)
-                g_assert_cmpint(sd_event_run(event, PATIENCE_SEC * USEC_PER_SEC), >, 0);
+static void test_prepares(Fixture *f, gconstpointer data) {
+        const HelperOptions options = {
+                .name = "test-helper",
+                .serve = serve,
+                .prepare = prepare,
+                .on_reply = on_reply,
+                .userdata = f,
+        };
+
+        g_assert_cmpint(helper_new_full(f->event, &options, &f->helper), ==, 0);
+        g_assert_cmpint(helper_request(f->helper, "prepared", 8), ==, 0);
+        await_replies(f, 1);
+        g_assert_cmpmem(f->reply->data, f->reply->len, "y", 1);
+        g_assert_false(is_prepared);
 }
 
-static void test_syncer_syncs(Fixture *f, gconstpointer data) {
-        _cleanup_(syncer_freep) Syncer *syncer = NULL;
-        SyncResult result = {};
-        uint64_t before, after;
+static void test_remote(Fixture *f, gconstpointer data) {
+        _cleanup_close_ int pidfd = -EBADF;
 
-        g_assert_cmpint(syncer_new(f->event, on_sync_ended, &result, &syncer), ==, 0);
+        start_spawner(f);
+        start_remote_helper(f);
+        g_assert_true(helper_is_remote(f->helper));
+        g_assert_cmpint(helper_pid(f->helper), ==, 0);
 
-        before = usec_now(CLOCK_MONOTONIC);
-        g_assert_cmpint(syncer_start(syncer), ==, 0);
-        g_assert_cmpint(syncer_start(syncer), ==, -EBUSY);
-        await_sync(f->event, &result);
-        after = usec_now(CLOCK_MONOTONIC);
+        g_assert_cmpint(helper_request(f->helper, "echo", 4), ==, 0);
+        await_replies(f, 1);
+        g_assert_cmpint(f->result, ==, 0);
+        g_assert_cmpmem(f->reply->data, f->reply->len, "echo", 4);
 
-        g_assert_cmpuint(result.n, ==, 1);
-        g_assert_cmpint(result.result, ==, 0);
-        g_assert_cmpuint(result.entered_usec, >=, before);
-        g_assert_cmpuint(result.entered_usec + result.duration_usec, <=, after);
-
-        result.n = 0;
-        g_assert_cmpint(syncer_start(syncer), ==, 0);
-        await_sync(f->event, &result);
-        g_assert_cmpint(result.result, ==, 0);
+        /* It ends with its connection. */
+        pidfd = pidfd_open(f->shared->helper_pid, 0);
+        g_assert_cmpint(pidfd, >=, 0);
+        f->helper = helper_free(f->helper);
+        await_readable(pidfd);
 }
 
-static void test_syncer_killed(Fixture *f, gconstpointer data) {
-        _cleanup_(syncer_freep) Syncer *syncer = NULL;
-        g_autofree char *children = NULL;
-        SyncResult result = { .result = 1 };
+/* In a request, and while idle; and the next request gets another one. */
+static void test_remote_killed(Fixture *f, gconstpointer data) {
         pid_t pid;
 
-        g_assert_cmpint(syncer_new(f->event, on_sync_ended, &result, &syncer), ==, 0);
-
-        /* The only child of this test. Stopped first, so that it surely has not answered when it dies. */
-        g_assert_true(g_file_get_contents("/proc/thread-self/children", &children, NULL, NULL));
-        pid = atoi(children);
-        g_assert_cmpint(pid, >, 0);
-        g_assert_cmpint(kill(pid, SIGSTOP), ==, 0);
-        g_assert_cmpint(waitpid(pid, NULL, WUNTRACED), ==, pid);
-
-        g_assert_cmpint(syncer_start(syncer), ==, 0);
+        start_spawner(f);
+        start_remote_helper(f);
+        g_assert_cmpint(helper_request(f->helper, "hang", 4), ==, 0);
+        await_semaphore(&f->shared->serving);
+        pid = f->shared->helper_pid;
         g_assert_cmpint(kill(pid, SIGKILL), ==, 0);
-        await_sync(f->event, &result);
-        g_assert_cmpuint(result.n, ==, 1);
-        g_assert_cmpint(result.result, ==, -EPIPE);
+        await_replies(f, 1);
+        g_assert_cmpint(f->result, ==, -EPIPE);
+        g_assert_false(helper_is_remote(f->helper));
 
-        result.n = 0;
-        g_assert_cmpint(syncer_start(syncer), ==, 0);
-        await_sync(f->event, &result);
-        g_assert_cmpint(result.result, ==, 0);
+        helper_ensure(f->helper);
+        g_assert_true(helper_is_remote(f->helper));
+        g_assert_cmpint(helper_request(f->helper, "echo", 4), ==, 0);
+        await_replies(f, 2);
+        g_assert_cmpint(f->result, ==, 0);
+        g_assert_cmpint(f->shared->helper_pid, !=, pid);
+
+        /* Before the event loop hears of it. */
+        {
+                _cleanup_close_ int pidfd = pidfd_open(f->shared->helper_pid, 0);
+
+                g_assert_cmpint(kill(f->shared->helper_pid, SIGKILL), ==, 0);
+                await_readable(pidfd);
+        }
+        g_assert_cmpint(helper_request(f->helper, "echo", 4), ==, 0);
+        await_replies(f, 3);
+        g_assert_cmpint(f->result, ==, 0);
+}
+
+/* Then it is forked, and so is the next one of a program that ended. */
+static void test_nobody_listens(Fixture *f, gconstpointer data) {
+        start_spawner(f);
+        start_remote_helper(f);
+        g_assert_cmpint(kill(f->spawner, SIGKILL), ==, 0);
+        await_zombie(f->spawner);
+        g_assert_cmpint(helper_request(f->helper, "die", 3), ==, 0);
+        await_replies(f, 1);
+        g_assert_cmpint(f->result, ==, -EPIPE);
+
+        g_assert_cmpint(helper_request(f->helper, "echo", 4), ==, 0);
+        await_replies(f, 2);
+        g_assert_cmpint(f->result, ==, 0);
+        g_assert_false(helper_is_remote(f->helper));
+        g_assert_cmpint(helper_pid(f->helper), >, 0);
 }
 
 #define ADD(path, data, set_up, test)                                                                        \
@@ -549,11 +676,15 @@ int main(int argc, char **argv) {
         ADD("helper/freed-in-its-reply", "echo", set_up_helper, test_freed_in_its_reply);
         ADD("helper/freed-in-its-death", "die", set_up_helper, test_freed_in_its_reply);
         ADD("helper/freed-while-idle", NULL, set_up_helper, test_freed_while_idle);
+        ADD("helper/freed-before-it-ended", NULL, set_up_helper, test_freed_before_it_ended);
         ADD("helper/hang-holds-up-nobody", NULL, set_up, test_hang_holds_up_nobody);
         ADD("helper/dies-with-its-daemon", NULL, set_up, test_dies_with_its_daemon);
         ADD("helper/inherits-nothing", NULL, set_up, test_inherits_nothing);
-        ADD("syncer/syncs", NULL, set_up, test_syncer_syncs);
-        ADD("syncer/killed", NULL, set_up, test_syncer_killed);
+        ADD("helper/passes-a-descriptor", NULL, set_up_helper, test_passes_a_descriptor);
+        ADD("helper/prepares", NULL, set_up, test_prepares);
+        ADD("helper/remote", NULL, set_up, test_remote);
+        ADD("helper/remote-killed", NULL, set_up, test_remote_killed);
+        ADD("helper/nobody-listens", NULL, set_up, test_nobody_listens);
 
         return g_test_run();
 }

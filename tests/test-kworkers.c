@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * Kernel workers read from proc trees: made up ones in temporary folders for everything that a kernel cannot
- * be asked to show, and the real one, in namespaces of our own where hidepid and containers are concerned.
+ * Kernel workers read from proc trees: made up ones in temporary folders for everything that a kernel does
+ * not show on request, and the real one, in separate namespaces where hidepid and containers are concerned.
  */
 
 #include <fcntl.h>
@@ -41,17 +41,25 @@ static KworkerReader *reader_new(const char *root) {
         return reader;
 }
 
-static KworkerLook look_at(KworkerReader *reader, const char *glob) {
-        KworkerLook look = {};
+static KworkerScan scan_with(KworkerReader *reader, const char *glob, bool want_others) {
+        KworkerScan scan = {};
 
-        g_assert_cmpint(kworker_reader_look(reader, glob, &look), ==, 0);
-        for (size_t i = 1; i < look.n_workers; i++)
-                g_assert_cmpint(look.workers[i - 1].pid, <, look.workers[i].pid);
-        return look;
+        g_assert_cmpint(kworker_reader_scan(reader, glob, want_others, &scan), ==, 0);
+        for (size_t i = 1; i < scan.n_workers; i++)
+                g_assert_cmpint(scan.workers[i - 1].pid, <, scan.workers[i].pid);
+        return scan;
+}
+
+static KworkerScan scan_once(KworkerReader *reader, const char *glob) {
+        return scan_with(reader, glob, /* want_others= */ false);
+}
+
+static KworkerScan scan_others(KworkerReader *reader, const char *glob) {
+        return scan_with(reader, glob, /* want_others= */ true);
 }
 
 /* From here on every open fails with EMFILE. */
-static struct rlimit take_descriptors_away(void) {
+static struct rlimit forbid_descriptors(void) {
         struct rlimit before, none;
 
         g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
@@ -61,7 +69,21 @@ static struct rlimit take_descriptors_away(void) {
         return before;
 }
 
-static void give_descriptors_back(const struct rlimit *before) {
+/* From here on an open succeeds only after a close. */
+static struct rlimit forbid_more_descriptors(void) {
+        int lowest = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        struct rlimit before, none;
+
+        g_assert_cmpint(lowest, >=, 0);
+        g_assert_cmpint(close(lowest), ==, 0);
+        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+        none = before;
+        none.rlim_cur = (rlim_t) lowest;
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+        return before;
+}
+
+static void allow_descriptors(const struct rlimit *before) {
         g_assert_cmpint(setrlimit(RLIMIT_NOFILE, before), ==, 0);
 }
 
@@ -75,243 +97,13 @@ static size_t count_descriptors(void) {
         return n;
 }
 
-/* ---- names ---- */
+/* ---- scans of made up trees ---- */
 
-static void test_name_work(void) {
-        static const struct {
-                const char *name;
-                const char *work;
-        } cases[] = {
-                /* per CPU */
-                { "kworker/0:1+inode_switch_wbs", "inode_switch_wbs" },
-                { "kworker/0:1H+kblockd", "kblockd" },
-                { "kworker/127:4096+events", "events" },
-                { "kworker/0:1-inode_switch_wbs", NULL },
-                { "kworker/0:1H-kblockd", NULL },
-                { "kworker/0:1", NULL },
-                { "kworker/0:1H", NULL },
-                /* unbound */
-                { "kworker/u8:3+flush-7:1", "flush-7:1" },
-                { "kworker/u8:3+loop1", "loop1" },
-                { "kworker/u8:3-flush-7:1", NULL },
-                { "kworker/u8:0-ext4-rsv-conversion", NULL },
-                { "kworker/u8:3", NULL },
-                { "kworker/u9:0H+x", "x" },
-                /* the mark is the one behind the id, whatever the work is called */
-                { "kworker/0:1-a+b", NULL },
-                { "kworker/0:1+a-b", "a-b" },
-                { "kworker/0:1+a+b", "a+b" },
-                { "kworker/0:1++", "+" },
-                { "kworker/0:1+", "" },
-                { "kworker/0:1-", NULL },
-                { "kworker/0:1+ )(\n", " )(\n" },
-                { "kworker/0:1+\xff\xfe", "\xff\xfe" },
-                /* rescuers */
-                { "kworker/R-xfs_mru_cache", NULL },
-                { "kworker/R-ext4-rsv-conversion", NULL },
-                { "kworker/R-quota_events_unbound", NULL },
-                { "kworker/R-writeback+flush-8:0", "flush-8:0" },
-                { "kworker/R-ext4-rsv-conversion+ext4-rsv-conversion", "ext4-rsv-conversion" },
-                { "kworker/R-writeback-flush-8:0", NULL },
-                { "kworker/R-", NULL },
-                { "kworker/R", NULL },
-                { "kworker/R+x", NULL },
-                /* ids that kernels before 6.10 cut at 15 bytes */
-                { "kworker/u1024:1+events_unbound", "events_unbound" },
-                { "kworker/u16384:+events_unbound", "events_unbound" },
-                { "kworker/u131072+events_unbound", "events_unbound" },
-                { "kworker/u16384:-events_unbound", NULL },
-                /* on their way out */
-                { "kworker/dying", NULL },
-                { "kworker/dying+x", NULL },
-                /* others */
-                { "", NULL },
-                { "+", NULL },
-                { "kworker", NULL },
-                { "kworker/", NULL },
-                { "kworker/+x", NULL },
-                { "kworker/u", NULL },
-                { "kworker/u+x", NULL },
-                { "kworker/:1+x", NULL },
-                { "kworker/0:1 +x", NULL },
-                { "kworker/0:1h+x", NULL },
-                { "kworker/0:1:2+x", NULL },
-                { "kworker/uu8:1+x", NULL },
-                { " kworker/0:1+x", NULL },
-                { "Kworker/0:1+x", NULL },
-                { "xkworker/0:1+x", NULL },
-                { "inode_switch_wbs+inode_switch_wbs", NULL },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                g_test_message("case %zu", i);
-                g_assert_cmpstr(worker_name_work(cases[i].name), ==, cases[i].work);
-        }
-}
-
-/* ---- stat ---- */
-
-/* Parses a copy of exactly that size, so that a sanitizer sees every read beyond it. */
-static int parse_copy(const char *text, size_t size, Worker *ret, uint64_t *ret_flags) {
-        _cleanup_free_ char *copy = malloc(size);
-
-        g_assert_nonnull(copy);
-        memcpy(copy, text, size);
-        return worker_parse_stat(copy, size, ret, ret_flags);
-}
-
-static void test_stat_good(void) {
-        uint64_t usec_per_tick = USEC_PER_SEC / (uint64_t) sysconf(_SC_CLK_TCK);
-        static const char text[] = "4194304 (kworker/u8:3+flush-7:1) D 2 0 0 0 -1 69238880 1 2 3 4 500 1800 "
-                                   "-5 -6 20 -20 1 0 "
-                                   "182095 0 0 18446744073709551615 0\n";
-        Worker worker = {};
-        uint64_t flags = 0;
-
-        g_assert_cmpint(parse_copy(text, strlen(text), &worker, &flags), ==, 0);
-        g_assert_cmpint(worker.pid, ==, 4194304);
-        g_assert_cmpstr(worker.name, ==, "kworker/u8:3+flush-7:1");
-        g_assert_cmpint(worker.state, ==, 'D');
-        g_assert_cmpuint(worker.start_time, ==, 182095);
-        g_assert_cmpuint(worker.cpu_usec, ==, 2300 * usec_per_tick);
-        g_assert_cmphex(flags, ==, FLAGS_WORKER);
-}
-
-static void test_stat_names(void) {
-        static const char *const names[] = {
-                "",
-                ")",
-                "(",
-                "()",
-                "a b",
-                "a) R 2 0 0 0 -1 2097184 0 0 0 0 0 0 0 0 20 0 1 0 7 0 (",
-                "a) R 2 0 0 0 -1 2097184 0 0 0 0 0 0 0 0 20 0 1 0 7 0",
-                "a\nb\n",
-                "a\tb\\c\\n",
-                "kworker/0:1+\xff\xc3\x28\x80",
-                "kworker/0:1+456789012345678901234567890123456789012345678901234", /* 63 bytes */
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
-                g_autofree char *text = fake_proc_stat_text(7, names[i], FLAGS_WORKER, 99);
-                Worker worker = {};
-                uint64_t flags = 0;
-
-                g_assert_cmpint(parse_copy(text, strlen(text), &worker, &flags), ==, 0);
-                g_assert_cmpstr(worker.name, ==, names[i]);
-                g_assert_cmpint(worker.state, ==, 'D');
-                g_assert_cmpuint(worker.start_time, ==, 99);
-                g_assert_cmphex(flags, ==, FLAGS_WORKER);
-        }
-
-        /* What no kernel shows is cut at the size that there is. */
-        for (size_t size = 62; size < 200; size++) {
-                g_autofree char *name = g_strnfill(size, 'x');
-                g_autofree char *text = fake_proc_stat_text(7, name, FLAGS_WORKER, 99);
-                Worker worker = {};
-                uint64_t flags;
-
-                g_assert_cmpint(parse_copy(text, strlen(text), &worker, &flags), ==, 0);
-                g_assert_cmpuint(strlen(worker.name), ==, MIN(size, (size_t) WORKER_NAME_MAX));
-                g_assert_cmpuint(worker.start_time, ==, 99);
-        }
-}
-
-static void test_stat_garbage(void) {
-        static const char *const texts[] = {
-                "",
-                " ",
-                "\n",
-                "7",
-                "7 ",
-                "7 (",
-                "7 (a",
-                "7 (a)",
-                "7 (a) ",
-                "7 (a) R",
-                "7 (a) R ",
-                "7 a R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "7 a) R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "7 )a( R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "(a) R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                " 7 (a) R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "0 (a) R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "-7 (a) R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "2147483648 (a) R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "18446744073709551623 (a) R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "7 (a)R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "7 (a) 5 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "7 (a) RR 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "7 (a) R  2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "7 (a) R x 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "7 (a) R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99\n0 )",
-                "7 (a) R 2 0 0 0 -1 -1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "7 (a) R 2 0 0 0 -1 1 0 0 0 0 -3 4 0 0 20 0 1 0 99 0\n",
-                "7 (a) R 2 0 0 0 -1 1 0 0 0 0 3 -4 0 0 20 0 1 0 99 0\n",
-                "7 (a) R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 -99 0\n",
-                "7 (a) R 2 0 0 0 - 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "7 (a) R 2 0 0 0 -1 18446744073709551616 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n",
-                "7 (a) R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 18446744073709551616 0\n",
-                "7 (a) R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99999999999999999999999999 0\n",
-                /* CPU time that overflows as a sum, and in microseconds */
-                "7 (a) R 2 0 0 0 -1 1 0 0 0 0 18446744073709551615 1 0 0 20 0 1 0 99 0\n",
-                "7 (a) R 2 0 0 0 -1 1 0 0 0 0 18446744073709551615 0 0 0 20 0 1 0 99 0\n",
-                "7 (a) R 2 0 0 0 -1 1 0 0 0 0 3.5 4 0 0 20 0 1 0 99 0\n",
-                "7 (a) R 2,0,0,0,-1,1,0,0,0,0,3,4,0,0,20,0,1,0,99,0\n",
-                "\x7f\x45\x4c\x46\x02\x01\x01\xff\xff\xff",
-        };
-        static const char with_nul[] = "7 (a\0b) R 2 0 0 0 -1 1 0 0 0 0 3 4 0 0 20 0 1 0 99 0\n";
-        const Worker untouched = { .pid = 1234, .start_time = 5678, .name = "untouched" };
-        const char *cut_at;
-        g_autofree char *good = fake_proc_stat_text(7, "a", FLAGS_WORKER, 99);
-        uint64_t flags = 4321;
-        Worker worker = untouched;
-
-        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
-                g_test_message("text %zu", i);
-                g_assert_cmpint(parse_copy(texts[i], strlen(texts[i]), &worker, &flags), ==, -EBADMSG);
-        }
-        g_assert_cmpint(parse_copy(with_nul, sizeof(with_nul) - 1, &worker, &flags), ==, -EBADMSG);
-
-        /* Cut anywhere before the end of the start time it is nothing, right behind it it is good. */
-        cut_at = strstr(good, " 99 ") + strlen(" 99 ");
-        for (size_t size = 0; size < (size_t) (cut_at - good); size++)
-                g_assert_cmpint(parse_copy(good, size, &worker, &flags), ==, -EBADMSG);
-
-        g_assert_cmpmem(&worker, sizeof(worker), &untouched, sizeof(untouched));
-        g_assert_cmpuint(flags, ==, 4321);
-        g_assert_cmpint(parse_copy(good, (size_t) (cut_at - good), &worker, &flags), ==, 0);
-}
-
-/* What the kernel itself makes of a hostile name. */
-static void test_stat_of_kernel(void) {
-        static const char name[] = "a\nb) R 2 (\\\xff)";
-        char before[16] = {};
-        g_autofree char *text = NULL;
-        Worker worker = {};
-        uint64_t flags = 0;
-        gsize size;
-
-        g_assert_cmpint(prctl(PR_GET_NAME, before), ==, 0);
-        g_assert_cmpint(prctl(PR_SET_NAME, name), ==, 0);
-        g_assert_true(g_file_get_contents("/proc/thread-self/stat", &text, &size, NULL));
-        g_assert_cmpint(prctl(PR_SET_NAME, before), ==, 0);
-
-        g_assert_cmpint(worker_parse_stat(text, size, &worker, &flags), ==, 0);
-        g_assert_cmpint(worker.pid, ==, gettid());
-        g_assert_cmpstr(worker.name, ==, name);
-        g_assert_cmpint(worker.state, ==, 'R');
-        g_assert_cmpuint(worker.start_time, >, 0);
-        g_assert_cmphex(flags & 0x00200020, ==, 0);
-}
-
-/* ---- looks at made up trees ---- */
-
-static void test_look(void) {
+static void test_scan(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         uint64_t usec_per_tick = USEC_PER_SEC / (uint64_t) sysconf(_SC_CLK_TCK);
-        KworkerLook look;
+        KworkerScan scan;
 
         fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
         fake_proc_add(&proc, 11, "kworker/0:2-inode_switch_wbs", FLAGS_WORKER, 100);
@@ -322,34 +114,34 @@ static void test_look(void) {
         fake_proc_add(&proc, 16, "kworker/R-writeback+inode_switch_wbs", FLAGS_WORKER, 100);
         fake_proc_list(&proc, "10 11 12 13 14 15 16 ");
 
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_true(look.found_kthread);
-        g_assert_false(look.incomplete);
-        g_assert_cmpuint(look.n_workers, ==, 2);
-        g_assert_cmpint(look.workers[0].pid, ==, 10);
-        g_assert_cmpstr(look.workers[0].name, ==, "kworker/0:1+inode_switch_wbs");
-        g_assert_cmpuint(look.workers[0].start_time, ==, 100);
-        g_assert_cmpuint(look.workers[0].cpu_usec, ==, 7 * usec_per_tick);
-        g_assert_cmpint(look.workers[0].state, ==, 'D');
-        g_assert_cmpint(look.workers[1].pid, ==, 16);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_true(scan.found_kthread);
+        g_assert_cmpint(scan.trouble, ==, 0);
+        g_assert_cmpuint(scan.n_workers, ==, 2);
+        g_assert_cmpint(scan.workers[0].pid, ==, 10);
+        g_assert_cmpstr(scan.workers[0].name, ==, "kworker/0:1+inode_switch_wbs");
+        g_assert_cmpuint(scan.workers[0].start_time, ==, 100);
+        g_assert_cmpuint(scan.workers[0].cpu_usec, ==, 7 * usec_per_tick);
+        g_assert_cmpint(scan.workers[0].state, ==, 'D');
+        g_assert_cmpint(scan.workers[1].pid, ==, 16);
 
-        /* The next look sees what has become of them. */
+        /* The next scan sees what has become of them. */
         fake_proc_add(&proc, 10, "kworker/0:1-inode_switch_wbs", FLAGS_WORKER, 100);
         fake_proc_add(&proc, 11, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, 100);
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_cmpuint(look.n_workers, ==, 2);
-        g_assert_cmpint(look.workers[0].pid, ==, 11);
-        g_assert_cmpint(look.workers[1].pid, ==, 16);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 2);
+        g_assert_cmpint(scan.workers[0].pid, ==, 11);
+        g_assert_cmpint(scan.workers[1].pid, ==, 16);
 
         fake_proc_list(&proc, "15 ");
         fake_proc_add(&proc, 11, "kworker/0:2", FLAGS_WORKER, 100);
         fake_proc_add(&proc, 16, "kworker/R-writeback", FLAGS_WORKER, 100);
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_true(look.found_kthread);
-        g_assert_cmpuint(look.n_workers, ==, 0);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_true(scan.found_kthread);
+        g_assert_cmpuint(scan.n_workers, ==, 0);
 }
 
-static void test_look_globs(void) {
+static void test_scan_globs(void) {
         static const struct {
                 const char *glob;
                 size_t n_workers;
@@ -383,11 +175,11 @@ static void test_look_globs(void) {
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 g_test_message("case %zu", i);
-                g_assert_cmpuint(look_at(reader, cases[i].glob).n_workers, ==, cases[i].n_workers);
+                g_assert_cmpuint(scan_once(reader, cases[i].glob).n_workers, ==, cases[i].n_workers);
         }
 }
 
-static void test_look_names(void) {
+static void test_scan_names(void) {
         static const char *const names[] = {
                 "kworker/0:1+with space",
                 "kworker/0:1+with ) parenthesis",
@@ -402,7 +194,7 @@ static void test_look_names(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         g_autoptr(GString) list = g_string_new(NULL);
-        KworkerLook look;
+        KworkerScan scan;
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
                 pid_t pid = 10 + (pid_t) i;
@@ -412,77 +204,228 @@ static void test_look_names(void) {
         }
         fake_proc_list(&proc, list->str);
 
-        look = look_at(reader, "kworker/*");
-        g_assert_cmpuint(look.n_workers, ==, ELEMENTSOF(names));
+        scan = scan_once(reader, "kworker/*");
+        g_assert_cmpuint(scan.n_workers, ==, ELEMENTSOF(names));
         for (size_t i = 0; i < ELEMENTSOF(names); i++)
-                g_assert_cmpstr(look.workers[i].name, ==, names[i]);
+                g_assert_cmpstr(scan.workers[i].name, ==, names[i]);
 
         /* Only the newline that ends the file is no part of the name. */
-        g_assert_cmpuint(look_at(reader, "kworker/*ends\n").n_workers, ==, 1);
-        g_assert_cmpuint(look_at(reader, "kworker/*ends").n_workers, ==, 0);
+        g_assert_cmpuint(scan_once(reader, "kworker/*ends\n").n_workers, ==, 1);
+        g_assert_cmpuint(scan_once(reader, "kworker/*ends").n_workers, ==, 0);
 
         /* Both files are cut at the same place, if need be. */
         fake_proc_add(&proc, 10, "kworker/0:1+456789012345678901234567890123456789012345678901234XY",
                       FLAGS_WORKER, 100);
-        look = look_at(reader, "kworker/*1234");
-        g_assert_cmpuint(look.n_workers, ==, 2);
-        g_assert_cmpuint(strlen(look.workers[0].name), ==, WORKER_NAME_MAX);
+        scan = scan_once(reader, "kworker/*1234");
+        g_assert_cmpuint(scan.n_workers, ==, 2);
+        g_assert_cmpuint(strlen(scan.workers[0].name), ==, WORKER_NAME_MAX);
 }
 
 /* Only kernel workers count, whatever others call themselves. */
-static void test_look_others(void) {
+static void test_scan_impostors(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
-        KworkerLook look;
+        KworkerScan scan;
 
         fake_proc_add(&proc, 10, "kworker/9:9+inode_switch_wbs", FLAGS_USER, 100);
         fake_proc_add(&proc, 11, "kworker/9:9+inode_switch_wbs", FLAGS_KTHREAD, 100);
         fake_proc_add(&proc, 12, "kworker/9:9+inode_switch_wbs", FLAGS_USER | 0x20, 100);
         fake_proc_list(&proc, "10 11 12 ");
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_cmpuint(look.n_workers, ==, 0);
-        g_assert_true(look.found_kthread);
-        g_assert_false(look.incomplete);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 0);
+        g_assert_true(scan.found_kthread);
+        g_assert_cmpint(scan.trouble, ==, 0);
 
         /* The same where user processes are listed too. */
         fake_proc_remove(&proc, "2/task/2/children");
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 0);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 0);
 }
 
-static void test_look_pid_reuse(void) {
+/* The state is the kernel's letter. */
+static void test_scan_state(void) {
+        static const char letters[] = "RDSI";
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
-        KworkerLook look;
+
+        fake_proc_list(&proc, "10 ");
+        for (const char *letter = letters; *letter; letter++) {
+                KworkerScan scan;
+
+                fake_proc_put(&proc, &(FakeThread){ 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER,
+                                                    .state = *letter });
+                scan = scan_once(reader, DEFAULT_GLOB);
+                g_assert_cmpuint(scan.n_workers, ==, 1);
+                g_assert_cmpint(scan.workers[0].state, ==, *letter);
+                g_assert_true(worker_spins(scan.workers) == (*letter == 'R'));
+        }
+}
+
+/* Workers that spin in another work, if they are requested. */
+static void test_scan_others(void) {
+        static const FakeThread threads[] = {
+                { 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, .state = 'R' },
+                { 11, "kworker/0:2+events", FLAGS_WORKER, .start_time = 7, .state = 'R' },
+                { 12, "kworker/u8:1+flush-8:0", FLAGS_WORKER, .state = 'D' },
+                { 13, "kworker/u8:2+loop1", FLAGS_WORKER, .state = 'S' },
+                { 14, "kworker/0:3-events", FLAGS_WORKER, .state = 'R' },
+                { 15, "kworker/0:4", FLAGS_WORKER, .state = 'R' },
+                { 16, "ksoftirqd/0", FLAGS_KTHREAD, .state = 'R' },
+                { 17, "kworker/9:1+events", FLAGS_USER, .state = 'R' },
+                { 18, "kworker/9:2+events", FLAGS_KTHREAD, .state = 'R' },
+                { 19, "kworker/9:3+events", FLAGS_USER | 0x20, .state = 'R' },
+                { 20, "kworker/R-mld-mld", FLAGS_WORKER, .state = 'R' },
+                { 21, "kworker/R-mld+mld", FLAGS_WORKER, .state = 'R' },
+        };
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
+        KworkerScan scan;
+
+        for (size_t i = 0; i < ELEMENTSOF(threads); i++)
+                fake_proc_put(&proc, threads + i);
+        fake_proc_list(&proc, "21 10 11 12 13 14 15 16 17 18 19 20 ");
+
+        scan = scan_others(reader, DEFAULT_GLOB);
+        g_assert_cmpint(scan.trouble, ==, 0);
+        g_assert_cmpuint(scan.n_workers, ==, 1);
+        g_assert_cmpint(scan.workers[0].pid, ==, 10);
+        g_assert_cmpuint(scan.n_others, ==, 2);
+        g_assert_cmpint(scan.others[0].pid, ==, 11);
+        g_assert_cmpstr(scan.others[0].name, ==, "kworker/0:2+events");
+        g_assert_cmpuint(scan.others[0].start_time, ==, 7);
+        g_assert_cmpint(scan.others[1].pid, ==, 21);
+
+        /* The glob decides what is another work. */
+        scan = scan_others(reader, "kworker/*+events");
+        g_assert_cmpuint(scan.n_workers, ==, 1);
+        g_assert_cmpint(scan.workers[0].pid, ==, 11);
+        g_assert_cmpuint(scan.n_others, ==, 2);
+        g_assert_cmpint(scan.others[0].pid, ==, 10);
+        g_assert_cmpuint(scan_others(reader, "*").n_others, ==, 0);
+
+        /* Only on request. */
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 1);
+        g_assert_cmpuint(scan.n_others, ==, 0);
+
+        /* The same where user processes are listed too. */
+        fake_proc_remove(&proc, "2/task/2/children");
+        scan = scan_others(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 1);
+        g_assert_cmpuint(scan.n_others, ==, 2);
+}
+
+/* A worker that has gone over to other work between the reads of its name and its stat: stat decides. */
+static void test_scan_others_changed(void) {
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
+        KworkerScan scan;
+
+        fake_proc_put(&proc, &(FakeThread){ 10, "kworker/0:1+events", FLAGS_WORKER, .state = 'R' });
+        fake_proc_write_comm(&proc, 10, "kworker/0:1+inode_switch_wbs");
+        fake_proc_put(&proc, &(FakeThread){ 11, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, .state = 'R' });
+        fake_proc_write_comm(&proc, 11, "kworker/0:2+events");
+        fake_proc_put(&proc, &(FakeThread){ 12, "kworker/0:3-events", FLAGS_WORKER, .state = 'R' });
+        fake_proc_write_comm(&proc, 12, "kworker/0:3+events");
+        fake_proc_list(&proc, "10 11 12 ");
+
+        scan = scan_others(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 1);
+        g_assert_cmpint(scan.workers[0].pid, ==, 11);
+        g_assert_cmpuint(scan.n_others, ==, 1);
+        g_assert_cmpint(scan.others[0].pid, ==, 10);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_others, ==, 0);
+}
+
+/* However many there are, only a few are named, and few stats are read. */
+static void test_scan_others_limits(void) {
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
+        g_autoptr(GString) list = g_string_new(NULL);
+        KworkerScan scan;
+
+        for (pid_t pid = 10; pid < 210; pid++) {
+                fake_proc_put(&proc, &(FakeThread){ pid, "kworker/0:1+events", FLAGS_WORKER, .state = 'R' });
+                g_string_append_printf(list, "%d ", (int) pid);
+        }
+        fake_proc_add(&proc, 300, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+        g_string_append(list, "300 ");
+        fake_proc_list(&proc, list->str);
+
+        for (int i = 0; i < 2; i++) {
+                scan = scan_others(reader, DEFAULT_GLOB);
+                g_assert_cmpuint(scan.n_workers, ==, 1);
+                g_assert_cmpuint(scan.n_others, ==, KWORKER_OTHERS_MAX);
+                g_assert_cmpint(scan.others[KWORKER_OTHERS_MAX - 1].pid, ==, 10 + KWORKER_OTHERS_MAX - 1);
+        }
+
+        /* Those that wait count towards the reads, not towards the names. */
+        for (pid_t pid = 10; pid < 10 + 63; pid++)
+                fake_proc_add(&proc, pid, "kworker/0:1+events", FLAGS_WORKER, 100);
+        scan = scan_others(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 1);
+        g_assert_cmpuint(scan.n_others, ==, 1);
+        g_assert_cmpint(scan.others[0].pid, ==, 10 + 63);
+}
+
+/* Another work's stat that cannot be read is trouble; one that is gone is not. In neither case is the thread
+ * taken for what it was before. */
+static void test_scan_others_unreadable(void) {
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
+        g_autofree char *path = g_build_filename(proc.root, "10/stat", NULL);
+        KworkerScan scan;
+
+        fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
+        fake_proc_list(&proc, "10 ");
+        g_assert_cmpuint(scan_others(reader, DEFAULT_GLOB).n_workers, ==, 1);
+
+        fake_proc_write_comm(&proc, 10, "kworker/0:1+events");
+        fake_proc_remove(&proc, "10/stat");
+        g_assert_cmpint(mknod(path, S_IFSOCK | 0644, 0), ==, 0);
+        scan = scan_others(reader, DEFAULT_GLOB);
+        g_assert_cmpint(scan.trouble, ==, -ENXIO);
+        g_assert_cmpuint(scan.n_workers, ==, 0);
+        g_assert_cmpuint(scan.n_others, ==, 0);
+        g_assert_cmpint(scan_once(reader, DEFAULT_GLOB).trouble, ==, 0);
+
+        fake_proc_remove(&proc, "10/stat");
+        g_assert_cmpint(scan_others(reader, DEFAULT_GLOB).trouble, ==, 0);
+}
+
+static void test_scan_pid_reuse(void) {
+        _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
+        _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
+        KworkerScan scan;
         Worker before;
 
         fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
         fake_proc_list(&proc, "10 ");
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_cmpuint(look.n_workers, ==, 1);
-        before = look.workers[0];
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 1);
+        before = scan.workers[0];
 
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_true(worker_same(&before, look.workers));
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_true(worker_same(&before, scan.workers));
 
         fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 101);
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_cmpuint(look.n_workers, ==, 1);
-        g_assert_cmpuint(look.workers[0].start_time, ==, 101);
-        g_assert_false(worker_same(&before, look.workers));
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 1);
+        g_assert_cmpuint(scan.workers[0].start_time, ==, 101);
+        g_assert_false(worker_same(&before, scan.workers));
 
         /* A worker's pid that a user process has now. */
         fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_USER, 102);
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 0);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 0);
 }
 
-static void test_look_vanishing(void) {
+static void test_scan_vanishing(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         g_autofree char *idle = fake_proc_stat_text(14, "kworker/0:5-inode_switch_wbs", FLAGS_WORKER, 100);
         g_autofree char *other = fake_proc_stat_text(15, "kworker/0:6+events", FLAGS_WORKER, 100);
         g_autofree char *foreign =
                         fake_proc_stat_text(999, "kworker/0:7+inode_switch_wbs", FLAGS_WORKER, 100);
-        KworkerLook look;
+        KworkerScan scan;
 
         fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
         /* 11 has no folder, 12 no stat any more, 13 no comm any more */
@@ -499,18 +442,18 @@ static void test_look_vanishing(void) {
         fake_proc_write_stat(&proc, 16, foreign, strlen(foreign));
         fake_proc_list(&proc, "10 11 12 13 14 15 16 ");
 
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_cmpuint(look.n_workers, ==, 1);
-        g_assert_cmpint(look.workers[0].pid, ==, 10);
-        g_assert_false(look.incomplete);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 1);
+        g_assert_cmpint(scan.workers[0].pid, ==, 10);
+        g_assert_cmpint(scan.trouble, ==, 0);
 
         /* One that ran is gone, but still listed. */
         fake_proc_remove(&proc, "10/comm");
         fake_proc_remove(&proc, "10/stat");
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_cmpuint(look.n_workers, ==, 0);
-        g_assert_false(look.incomplete);
-        g_assert_true(look.found_kthread);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 0);
+        g_assert_cmpint(scan.trouble, ==, 0);
+        g_assert_true(scan.found_kthread);
 
         /* And all the others. */
         fake_proc_remove(&proc, "2/task/2/children");
@@ -520,16 +463,16 @@ static void test_look_vanishing(void) {
 
                 fake_proc_remove(&proc, file);
         }
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_cmpuint(look.n_workers, ==, 0);
-        g_assert_false(look.found_kthread);
-        g_assert_false(look.incomplete);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 0);
+        g_assert_false(scan.found_kthread);
+        g_assert_cmpint(scan.trouble, ==, 0);
 }
 
 #define TEXT(literal)                                                                                        \
         { literal, sizeof(literal) - 1 }
 
-static void test_look_garbage(void) {
+static void test_scan_garbage(void) {
         static const struct {
                 const char *text;
                 size_t size;
@@ -548,33 +491,33 @@ static void test_look_garbage(void) {
 
         fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
         fake_proc_list(&proc, "10 ");
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 1);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 1);
 
         for (size_t i = 0; i < ELEMENTSOF(stats); i++) {
-                KworkerLook look;
+                KworkerScan scan;
 
                 fake_proc_write_stat(&proc, 10, stats[i].text, stats[i].size);
-                look = look_at(reader, DEFAULT_GLOB);
-                g_assert_cmpuint(look.n_workers, ==, 0);
-                g_assert_true(look.found_kthread);
+                scan = scan_once(reader, DEFAULT_GLOB);
+                g_assert_cmpuint(scan.n_workers, ==, 0);
+                g_assert_true(scan.found_kthread);
         }
         fake_proc_write_stat(&proc, 10, long_text, strlen(long_text));
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 0);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 0);
 
         fake_proc_write(&proc, "10/comm", "", 0);
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 0);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 0);
         fake_proc_write(&proc, "10/comm", "\n", 1);
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 0);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 0);
         fake_proc_write(&proc, "10/comm", long_text, strlen(long_text));
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 0);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 0);
 }
 
 /* Lists in any order, with doubles, with what is no pid, cut anywhere by the reads. */
-static void test_look_list(void) {
+static void test_scan_list(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         g_autoptr(GString) list = g_string_new(NULL);
-        KworkerLook look;
+        KworkerScan scan;
 
         fake_proc_add(&proc, 5, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 1);
         fake_proc_add(&proc, 77, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, 2);
@@ -582,19 +525,19 @@ static void test_look_list(void) {
         fake_proc_add(&proc, INT32_MAX, "kworker/0:4+inode_switch_wbs", FLAGS_WORKER, 4);
 
         fake_proc_list(&proc, "77 5 2147483647 5 77 123456 5");
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 4);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 4);
 
         /* Nothing of this is a pid: not -77, no part of an overlong number or of 0x4d, and not 77 of +77. */
         fake_proc_add(&proc, 77, "kworker/0:2-inode_switch_wbs", FLAGS_WORKER, 2);
-        look_at(reader, DEFAULT_GLOB);
+        scan_once(reader, DEFAULT_GLOB);
         fake_proc_add(&proc, 77, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, 2);
         fake_proc_list(&proc, "123456 -77 +77 x77 77x 0x4d 99999999977 18446744073709551693 2147483648 0 "
                               "\xff\n\t5\n");
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_cmpuint(look.n_workers, ==, 3);
-        g_assert_cmpint(look.workers[0].pid, ==, 5);
-        g_assert_cmpint(look.workers[1].pid, ==, 123456);
-        g_assert_cmpint(look.workers[2].pid, ==, INT32_MAX); /* of the last look */
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 3);
+        g_assert_cmpint(scan.workers[0].pid, ==, 5);
+        g_assert_cmpint(scan.workers[1].pid, ==, 123456);
+        g_assert_cmpint(scan.workers[2].pid, ==, INT32_MAX); /* of the last scan */
 
         /* However the reads fall upon it: pids of processes that are not there, and ours at the end. */
         for (size_t shift = 0; shift < 8; shift++) {
@@ -610,41 +553,41 @@ static void test_look_list(void) {
                 g_string_truncate(list, list->len - shift);
                 g_string_append(list, "123456 77 5");
                 fake_proc_list(&proc, list->str);
-                g_assert_cmpuint(look_at(fresh, DEFAULT_GLOB).n_workers, ==, 3);
+                g_assert_cmpuint(scan_once(fresh, DEFAULT_GLOB).n_workers, ==, 3);
         }
 }
 
 /* A list read in pieces may leave a child out. */
-static void test_look_missing_in_list(void) {
+static void test_scan_missing_in_list(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
-        KworkerLook look;
+        KworkerScan scan;
 
         for (pid_t pid = 10; pid < 20; pid++)
                 fake_proc_add(&proc, pid, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
         fake_proc_list(&proc, "10 11 12 13 14 15 16 17 18 19 ");
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 10);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 10);
 
         fake_proc_list(&proc, "11 12 15 16 18 ");
         for (int i = 0; i < 3; i++) {
-                look = look_at(reader, DEFAULT_GLOB);
-                g_assert_cmpuint(look.n_workers, ==, 10);
-                g_assert_cmpint(look.workers[0].pid, ==, 10);
-                g_assert_cmpint(look.workers[9].pid, ==, 19);
+                scan = scan_once(reader, DEFAULT_GLOB);
+                g_assert_cmpuint(scan.n_workers, ==, 10);
+                g_assert_cmpint(scan.workers[0].pid, ==, 10);
+                g_assert_cmpint(scan.workers[9].pid, ==, 19);
         }
 
-        /* No longer looked for once it has gone idle. */
+        /* No longer read once it has gone idle. */
         fake_proc_add(&proc, 19, "kworker/0:1-inode_switch_wbs", FLAGS_WORKER, 100);
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 9);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 9);
         fake_proc_add(&proc, 19, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 9);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 9);
 }
 
 /* Without CONFIG_PROC_CHILDREN, or with a list that shows nothing. */
-static void test_look_without_list(void) {
+static void test_scan_without_list(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
-        KworkerLook look;
+        KworkerScan scan;
 
         fake_proc_add(&proc, 1, "init", FLAGS_USER, 0);
         fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
@@ -653,97 +596,101 @@ static void test_look_without_list(void) {
         fake_proc_write(&proc, "11x/comm", "kworker/0:3+inode_switch_wbs\n", 29);
         fake_proc_write(&proc, "meminfo", "MemTotal: 1 kB\n", 15);
 
-        look = look_at(reader, DEFAULT_GLOB); /* the list is empty */
-        g_assert_cmpuint(look.n_workers, ==, 2);
-        g_assert_true(look.found_kthread);
-        g_assert_false(look.incomplete);
+        scan = scan_once(reader, DEFAULT_GLOB); /* the list is empty */
+        g_assert_cmpuint(scan.n_workers, ==, 2);
+        g_assert_true(scan.found_kthread);
+        g_assert_cmpint(scan.trouble, ==, 0);
 
         fake_proc_remove(&proc, "2/task/2/children");
         for (pid_t pid = 4001; pid < 4004; pid++) {
                 fake_proc_add(&proc, pid, "kworker/0:4+inode_switch_wbs", FLAGS_WORKER, 100);
-                look = look_at(reader, DEFAULT_GLOB);
-                g_assert_cmpuint(look.n_workers, ==, (size_t) (pid - 4000 + 2));
-                g_assert_cmpint(look.workers[0].pid, ==, 10);
-                g_assert_cmpint(look.workers[1].pid, ==, 4000);
-                g_assert_cmpint(look.workers[look.n_workers - 1].pid, ==, pid);
-                g_assert_true(look.found_kthread);
-                g_assert_false(look.incomplete);
+                scan = scan_once(reader, DEFAULT_GLOB);
+                g_assert_cmpuint(scan.n_workers, ==, (size_t) (pid - 4000 + 2));
+                g_assert_cmpint(scan.workers[0].pid, ==, 10);
+                g_assert_cmpint(scan.workers[1].pid, ==, 4000);
+                g_assert_cmpint(scan.workers[scan.n_workers - 1].pid, ==, pid);
+                g_assert_true(scan.found_kthread);
+                g_assert_cmpint(scan.trouble, ==, 0);
         }
 
         /* It comes back. */
         fake_proc_list(&proc, "10 ");
         fake_proc_add(&proc, 4004, "kworker/0:4+inode_switch_wbs", FLAGS_WORKER, 100);
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 5);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 5);
 }
 
 /* A kernel thread is found by kthreadd, else by any that is listed. */
-static void test_look_found_kthread(void) {
+static void test_scan_found_kthread(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
-        KworkerLook look;
+        KworkerScan scan;
 
         fake_proc_list(&proc, "10 11 ");
         fake_proc_add(&proc, 2, "sh", FLAGS_USER, 0);
         fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_USER, 100);
         fake_proc_add(&proc, 11, "bash", FLAGS_USER, 100);
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_false(look.found_kthread);
-        g_assert_false(look.incomplete);
-        g_assert_cmpuint(look.n_workers, ==, 0);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_false(scan.found_kthread);
+        g_assert_cmpint(scan.trouble, ==, 0);
+        g_assert_cmpuint(scan.n_workers, ==, 0);
 
         fake_proc_add(&proc, 2, "kthreadd", FLAGS_KTHREAD, 0);
-        g_assert_true(look_at(reader, DEFAULT_GLOB).found_kthread);
+        g_assert_true(scan_once(reader, DEFAULT_GLOB).found_kthread);
         fake_proc_add(&proc, 2, "sh", FLAGS_USER, 0);
-        g_assert_false(look_at(reader, DEFAULT_GLOB).found_kthread);
+        g_assert_false(scan_once(reader, DEFAULT_GLOB).found_kthread);
 
         fake_proc_add(&proc, 11, "ksoftirqd/0", FLAGS_KTHREAD, 100);
-        g_assert_true(look_at(reader, DEFAULT_GLOB).found_kthread);
+        g_assert_true(scan_once(reader, DEFAULT_GLOB).found_kthread);
         fake_proc_remove(&proc, "2/stat");
-        g_assert_true(look_at(reader, DEFAULT_GLOB).found_kthread);
+        g_assert_true(scan_once(reader, DEFAULT_GLOB).found_kthread);
         fake_proc_remove(&proc, "11/stat");
-        g_assert_false(look_at(reader, DEFAULT_GLOB).found_kthread);
+        g_assert_false(scan_once(reader, DEFAULT_GLOB).found_kthread);
 }
 
-static void test_look_5000(void) {
+static void test_scan_5000(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         g_autoptr(GString) list = g_string_new(NULL);
         struct mallinfo2 before, after;
-        KworkerLook look;
+        KworkerScan scan;
 
-        /* Born in another order than that of their pids, as after the highest pid. */
+        /* Created in another order than that of their pids, as after the highest pid. */
         for (pid_t i = 0; i < 5000; i++) {
                 pid_t pid = 10 + (i + 2000) % 5000;
 
                 fake_proc_add(&proc, pid, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, (unsigned long) pid);
                 g_string_append_printf(list, "%d ", (int) pid);
         }
-        fake_proc_list(&proc, list->str);
 
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_cmpuint(look.n_workers, ==, 5000);
+        /* Room grows while there are workers of the scan before. */
+        fake_proc_list(&proc, "10 4000 5009 ");
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 3);
+
+        fake_proc_list(&proc, list->str);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 5000);
         for (pid_t i = 0; i < 5000; i++) {
-                g_assert_cmpint(look.workers[i].pid, ==, 10 + i);
-                g_assert_cmpuint(look.workers[i].start_time, ==, (uint64_t) (10 + i));
+                g_assert_cmpint(scan.workers[i].pid, ==, 10 + i);
+                g_assert_cmpuint(scan.workers[i].start_time, ==, (uint64_t) (10 + i));
         }
 
         /* Once it has grown, nothing does. */
         before = mallinfo2();
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_cmpuint(look.n_workers, ==, 5000);
-        look = look_at(reader, "kworker/+([0-9]):@(1|2)+!(x)");
-        g_assert_cmpuint(look.n_workers, ==, 5000);
-        look = look_at(reader, "none");
-        g_assert_cmpuint(look.n_workers, ==, 0);
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_cmpuint(look.n_workers, ==, 5000);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 5000);
+        scan = scan_once(reader, "kworker/+([0-9]):@(1|2)+!(x)");
+        g_assert_cmpuint(scan.n_workers, ==, 5000);
+        scan = scan_once(reader, "none");
+        g_assert_cmpuint(scan.n_workers, ==, 0);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 5000);
         after = mallinfo2();
         g_assert_cmpuint(before.uordblks, ==, after.uordblks);
         g_assert_cmpuint(before.hblkhd, ==, after.hblkhd);
 }
 
-/* An ordinary machine's looks need no memory from the first one on, with a list and without. */
-static void test_look_allocates_nothing(void) {
+/* An ordinary machine's scans need no memory from the first one on, with a list and without. */
+static void test_scan_allocates_nothing(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         _cleanup_reader_ KworkerReader *real = reader_new("/proc");
@@ -754,8 +701,8 @@ static void test_look_allocates_nothing(void) {
 
         before = mallinfo2();
         for (int i = 0; i < 3; i++) {
-                g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 1);
-                (void) look_at(real, DEFAULT_GLOB);
+                g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 1);
+                (void) scan_once(real, DEFAULT_GLOB);
         }
         after = mallinfo2();
         g_assert_cmpuint(before.uordblks, ==, after.uordblks);
@@ -764,103 +711,103 @@ static void test_look_allocates_nothing(void) {
 
 /* ---- want of descriptors and memory ---- */
 
-static void test_look_without_descriptors(void) {
+static void test_scan_without_descriptors(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         struct rlimit limit;
-        KworkerLook look;
+        KworkerScan scan;
         int r;
 
         fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
         fake_proc_add(&proc, 11, "kworker/0:2-inode_switch_wbs", FLAGS_WORKER, 100);
         fake_proc_list(&proc, "10 11 ");
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 1);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 1);
 
-        limit = take_descriptors_away();
+        limit = forbid_descriptors();
         for (int i = 0; i < 3; i++) {
-                r = kworker_reader_look(reader, DEFAULT_GLOB, &look);
-                if (r < 0 || !look.incomplete)
+                r = kworker_reader_scan(reader, DEFAULT_GLOB, /* want_others= */ false, &scan);
+                if (r < 0 || scan.trouble == 0)
                         break;
         }
-        give_descriptors_back(&limit);
+        allow_descriptors(&limit);
         g_assert_cmpint(r, ==, 0);
-        g_assert_true(look.incomplete);
-        g_assert_true(look.found_kthread);
-        g_assert_cmpuint(look.n_workers, ==, 1);
-        g_assert_cmpint(look.workers[0].pid, ==, 10);
-        g_assert_cmpuint(look.workers[0].start_time, ==, 100);
-        g_assert_cmpstr(look.workers[0].name, ==, "kworker/0:1+inode_switch_wbs");
+        g_assert_cmpint(scan.trouble, ==, -EMFILE);
+        g_assert_true(scan.found_kthread);
+        g_assert_cmpuint(scan.n_workers, ==, 1);
+        g_assert_cmpint(scan.workers[0].pid, ==, 10);
+        g_assert_cmpuint(scan.workers[0].start_time, ==, 100);
+        g_assert_cmpstr(scan.workers[0].name, ==, "kworker/0:1+inode_switch_wbs");
 
         /* Kept, but only for whom it was. */
-        limit = take_descriptors_away();
-        r = kworker_reader_look(reader, "kworker/*+events", &look);
-        give_descriptors_back(&limit);
+        limit = forbid_descriptors();
+        r = kworker_reader_scan(reader, "kworker/*+events", /* want_others= */ false, &scan);
+        allow_descriptors(&limit);
         g_assert_cmpint(r, ==, 0);
-        g_assert_true(look.incomplete);
-        g_assert_cmpuint(look.n_workers, ==, 0);
+        g_assert_cmpint(scan.trouble, ==, -EMFILE);
+        g_assert_cmpuint(scan.n_workers, ==, 0);
 
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_false(look.incomplete);
-        g_assert_cmpuint(look.n_workers, ==, 1);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpint(scan.trouble, ==, 0);
+        g_assert_cmpuint(scan.n_workers, ==, 1);
 }
 
-/* The first look of all. */
-static void test_look_never_had_descriptors(void) {
+/* The first scan of all. */
+static void test_scan_never_had_descriptors(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         struct rlimit limit;
-        KworkerLook look;
+        KworkerScan scan;
         const char *reason;
         int r;
 
         fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
         fake_proc_list(&proc, "10 ");
 
-        limit = take_descriptors_away();
-        r = kworker_reader_look(reader, DEFAULT_GLOB, &look);
+        limit = forbid_descriptors();
+        r = kworker_reader_scan(reader, DEFAULT_GLOB, /* want_others= */ false, &scan);
         reason = kworker_reader_fault_reason(reader);
-        give_descriptors_back(&limit);
+        allow_descriptors(&limit);
         g_assert_cmpint(r, ==, 0);
-        g_assert_true(look.incomplete);
-        g_assert_false(look.found_kthread);
+        g_assert_cmpint(scan.trouble, ==, -EMFILE);
+        g_assert_false(scan.found_kthread);
         g_assert_cmpstr(reason, ==, "this process has no file descriptor left");
 
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_cmpuint(look.n_workers, ==, 1);
-        g_assert_true(look.found_kthread);
-        g_assert_false(look.incomplete);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(scan.n_workers, ==, 1);
+        g_assert_true(scan.found_kthread);
+        g_assert_cmpint(scan.trouble, ==, 0);
 }
 
 /* A thread whose files cannot be read while all others can: nobody knows what it does. A folder in the place
  * of the file stands for nothing at all, a socket for an error that says nothing. */
-static void test_look_io_error(void) {
+static void test_scan_io_error(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         g_autofree char *path = g_build_filename(proc.root, "10/comm", NULL);
-        KworkerLook look;
+        KworkerScan scan;
 
         fake_proc_add(&proc, 10, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
         fake_proc_add(&proc, 11, "kworker/0:2+inode_switch_wbs", FLAGS_WORKER, 100);
         fake_proc_list(&proc, "10 11 ");
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 2);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 2);
 
         fake_proc_remove(&proc, "10/comm");
         g_assert_cmpint(mknod(path, S_IFSOCK | 0644, 0), ==, 0);
         fake_proc_add(&proc, 11, "kworker/0:2-inode_switch_wbs", FLAGS_WORKER, 100);
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_true(look.incomplete);
-        g_assert_cmpuint(look.n_workers, ==, 1);
-        g_assert_cmpint(look.workers[0].pid, ==, 10);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpint(scan.trouble, ==, -ENXIO);
+        g_assert_cmpuint(scan.n_workers, ==, 1);
+        g_assert_cmpint(scan.workers[0].pid, ==, 10);
 
         fake_proc_remove(&proc, "10/comm");
         g_assert_cmpint(mkdir(path, 0755), ==, 0);
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_false(look.incomplete);
-        g_assert_cmpuint(look.n_workers, ==, 0);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpint(scan.trouble, ==, 0);
+        g_assert_cmpuint(scan.n_workers, ==, 0);
 }
 
 /* A fifo never makes it wait. */
-static void test_look_fifo(void) {
+static void test_scan_fifo(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         g_autofree char *path = g_build_filename(proc.root, "10/stat", NULL);
@@ -868,17 +815,17 @@ static void test_look_fifo(void) {
         fake_proc_write_comm(&proc, 10, "kworker/0:1+inode_switch_wbs");
         g_assert_cmpint(mkfifo(path, 0644), ==, 0);
         fake_proc_list(&proc, "10 ");
-        g_assert_cmpuint(look_at(reader, DEFAULT_GLOB).n_workers, ==, 0);
+        g_assert_cmpuint(scan_once(reader, DEFAULT_GLOB).n_workers, ==, 0);
 }
 
 #ifndef HAS_ADDRESS_SANITIZER /* it allocates beside malloc() and ends the process when it cannot */
-static void test_look_without_memory(void) {
+static void test_scan_without_memory(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
         g_autoptr(GString) list = g_string_new(NULL);
         g_autofree char *statm = NULL;
         struct rlimit limit, none;
-        KworkerLook look = {};
+        KworkerScan scan = {};
         void *hogs = NULL;
         int r;
 
@@ -898,7 +845,7 @@ static void test_look_without_memory(void) {
         for (void **hog; (hog = malloc(16 * 1024)); hogs = hog)
                 *hog = hogs;
 
-        r = kworker_reader_look(reader, DEFAULT_GLOB, &look);
+        r = kworker_reader_scan(reader, DEFAULT_GLOB, /* want_others= */ false, &scan);
         while (hogs) {
                 void *next = *(void **) hogs;
 
@@ -908,13 +855,13 @@ static void test_look_without_memory(void) {
         g_assert_cmpint(setrlimit(RLIMIT_AS, &limit), ==, 0);
 
         g_assert_cmpint(r, ==, 0);
-        g_assert_true(look.incomplete);
-        g_assert_true(look.found_kthread);
-        g_assert_cmpuint(look.n_workers, ==, 4096); /* as many as always fit */
+        g_assert_cmpint(scan.trouble, ==, -ENOMEM);
+        g_assert_true(scan.found_kthread);
+        g_assert_cmpuint(scan.n_workers, ==, 4096); /* as many as always fit */
 
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_false(look.incomplete);
-        g_assert_cmpuint(look.n_workers, ==, 5000);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpint(scan.trouble, ==, 0);
+        g_assert_cmpuint(scan.n_workers, ==, 5000);
 }
 #endif
 
@@ -935,15 +882,15 @@ static void test_new_errors(void) {
 static void test_not_a_procfs(void) {
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
-        KworkerLook look;
+        KworkerScan scan;
 
         fake_proc_remove(&proc, "2/task/2/children");
         fake_proc_remove(&proc, "2/comm");
         fake_proc_remove(&proc, "2/stat");
-        look = look_at(reader, DEFAULT_GLOB);
-        g_assert_false(look.found_kthread);
-        g_assert_false(look.incomplete);
-        g_assert_cmpuint(look.n_workers, ==, 0);
+        scan = scan_once(reader, DEFAULT_GLOB);
+        g_assert_false(scan.found_kthread);
+        g_assert_cmpint(scan.trouble, ==, 0);
+        g_assert_cmpuint(scan.n_workers, ==, 0);
         g_assert_cmpstr(kworker_reader_fault_reason(reader), ==,
                         "the proc root is not a proc filesystem: correct --proc-root");
 }
@@ -952,13 +899,14 @@ static void test_not_a_procfs(void) {
 static void test_root_vanishes(void) {
         g_autofree char *root = g_dir_make_tmp("wbwatch-kworkers-XXXXXX", NULL);
         _cleanup_reader_ KworkerReader *reader = NULL;
-        KworkerLook look = { .n_workers = 4321 };
+        KworkerScan scan = { .n_workers = 4321 };
 
         g_assert_nonnull(root);
         reader = reader_new(root);
         g_assert_cmpint(remove(root), ==, 0);
-        g_assert_cmpint(kworker_reader_look(reader, DEFAULT_GLOB, &look), ==, -ENOENT);
-        g_assert_cmpuint(look.n_workers, ==, 4321);
+        g_assert_cmpint(kworker_reader_scan(reader, DEFAULT_GLOB, /* want_others= */ false, &scan), ==,
+                        -ENOENT);
+        g_assert_cmpuint(scan.n_workers, ==, 4321);
 }
 
 /* ---- the real kernel ---- */
@@ -980,7 +928,7 @@ typedef struct KthreadInfo {
 } KthreadInfo;
 
 /* Every kernel thread of /proc by its pid, read in another way than the reader's. */
-static GHashTable *scan_kthreads(void) {
+static GHashTable *read_kthreads(void) {
         GHashTable *kthreads = g_hash_table_new_full(NULL, NULL, NULL, g_free);
         g_autoptr(GDir) folder = g_dir_open("/proc", 0, NULL);
         const char *name;
@@ -1033,28 +981,28 @@ static void test_real_worker(void) {
         if (skip_without_kernel_threads())
                 return;
 
-        /* It is not known when the worker begins: look for it for a while, and give more work in case it was
+        /* It is not known when the worker begins: scan for a while, and give more work in case it was
          * missed. */
         for (int i = 0; i < 100 && !seen; i++) {
                 give_kernel_work();
 
                 for (int j = 0; j < 1000 && !seen; j++) {
-                        KworkerLook look = look_at(reader, "kworker/*+netns");
+                        KworkerScan scan = scan_once(reader, "kworker/*+netns");
                         g_autoptr(GHashTable) kthreads = NULL;
 
-                        g_assert_true(look.found_kthread);
-                        if (look.n_workers == 0)
+                        g_assert_true(scan.found_kthread);
+                        if (scan.n_workers == 0)
                                 continue;
 
-                        kthreads = scan_kthreads();
-                        for (size_t k = 0; k < look.n_workers; k++) {
+                        kthreads = read_kthreads();
+                        for (size_t k = 0; k < scan.n_workers; k++) {
                                 const KthreadInfo *info = g_hash_table_lookup(
-                                                kthreads, GINT_TO_POINTER(look.workers[k].pid));
+                                                kthreads, GINT_TO_POINTER(scan.workers[k].pid));
 
                                 g_assert_nonnull(info);
                                 g_assert_true(info->is_worker);
-                                g_assert_cmpuint(info->start_time, ==, look.workers[k].start_time);
-                                g_assert_cmpstr(worker_name_work(look.workers[k].name), ==, "netns");
+                                g_assert_cmpuint(info->start_time, ==, scan.workers[k].start_time);
+                                g_assert_cmpstr(worker_name_work(scan.workers[k].name), ==, "netns");
                         }
                         seen = true;
                 }
@@ -1063,43 +1011,57 @@ static void test_real_worker(void) {
         g_assert_true(seen);
 }
 
-/* Whatever runs here, every worker that is found is one. */
-static void test_real_looks(void) {
+/* Whatever runs here, every worker that is found is one, others too. */
+static void test_real_scans(void) {
         _cleanup_reader_ KworkerReader *reader = reader_new("/proc");
 
         if (skip_without_kernel_threads())
                 return;
 
         for (int i = 0; i < 200; i++) {
-                KworkerLook look = look_at(reader, "*");
+                KworkerScan scan = scan_others(reader, "*");
                 g_autoptr(GHashTable) kthreads = NULL;
 
-                g_assert_true(look.found_kthread);
-                g_assert_false(look.incomplete);
-                if (i % 50 != 0 && look.n_workers == 0)
+                g_assert_true(scan.found_kthread);
+                g_assert_cmpint(scan.trouble, ==, 0);
+                if (i % 50 != 0 && scan.n_workers == 0)
                         continue;
 
                 /* A worker may end in between, but it cannot be somebody else's. */
-                kthreads = scan_kthreads();
+                kthreads = read_kthreads();
                 g_assert_cmpuint(g_hash_table_size(kthreads), >, 0);
-                for (size_t k = 0; k < look.n_workers; k++) {
+                for (size_t k = 0; k < scan.n_workers; k++) {
                         const KthreadInfo *info =
-                                        g_hash_table_lookup(kthreads, GINT_TO_POINTER(look.workers[k].pid));
+                                        g_hash_table_lookup(kthreads, GINT_TO_POINTER(scan.workers[k].pid));
 
-                        if (info && info->start_time == look.workers[k].start_time)
+                        if (info && info->start_time == scan.workers[k].start_time)
                                 g_assert_true(info->is_worker);
-                        g_assert_nonnull(worker_name_work(look.workers[k].name));
+                        g_assert_nonnull(worker_name_work(scan.workers[k].name));
                 }
         }
 }
 
-/* What stays open is bounded, is given back, and carries a look on where no descriptor is left. */
+/* One that keeps half so many names. */
+static KworkerReader *reader_new_with_limit(rlim_t n_descriptors) {
+        struct rlimit before, few;
+        KworkerReader *reader;
+
+        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+        few = before;
+        few.rlim_cur = n_descriptors;
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
+        reader = reader_new("/proc");
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+        return reader;
+}
+
+/* What stays open is bounded, and is closed at the end. */
 static void test_real_descriptors(void) {
         size_t n_before = count_descriptors(), n_open;
-        g_autoptr(GHashTable) kthreads = scan_kthreads();
+        g_autoptr(GHashTable) kthreads = read_kthreads();
         KworkerReader *reader;
-        struct rlimit before, few, limit;
-        KworkerLook look = {};
+        KworkerScan scan = {};
+        struct rlimit limit;
         int r;
 
         if (skip_without_kernel_threads())
@@ -1107,62 +1069,93 @@ static void test_real_descriptors(void) {
 
         reader = reader_new("/proc");
         for (int i = 0; i < 3; i++)
-                (void) look_at(reader, DEFAULT_GLOB);
+                (void) scan_once(reader, DEFAULT_GLOB);
         n_open = count_descriptors() - n_before;
         g_assert_cmpuint(n_open, >, MIN(g_hash_table_size(kthreads), 8192) / 2);
         g_assert_cmpuint(n_open, <=, 8192 + 256 + 2);
 
-        limit = take_descriptors_away();
-        r = kworker_reader_look(reader, DEFAULT_GLOB, &look);
-        give_descriptors_back(&limit);
+        limit = forbid_descriptors();
+        r = kworker_reader_scan(reader, DEFAULT_GLOB, /* want_others= */ false, &scan);
+        allow_descriptors(&limit);
         g_assert_cmpint(r, ==, 0);
-        g_assert_true(look.found_kthread);
+        g_assert_true(scan.found_kthread);
 
         reader = kworker_reader_free(reader);
         g_assert_cmpuint(count_descriptors(), ==, n_before);
 
-        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
-        few = before;
-        few.rlim_cur = 40;
-        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
-        reader = reader_new("/proc");
+        reader = reader_new_with_limit(40);
         for (int i = 0; i < 3; i++)
-                (void) look_at(reader, DEFAULT_GLOB);
+                (void) scan_once(reader, DEFAULT_GLOB);
         n_open = count_descriptors() - n_before;
-        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
         g_assert_cmpuint(n_open, <=, 40 / 2 + 3);
 
         reader = kworker_reader_free(reader);
         g_assert_cmpuint(count_descriptors(), ==, n_before);
 }
 
-/* ---- hidepid and containers: in namespaces of our own, which vanish with the child ---- */
+/* Where no descriptor is left, kept files are closed, and the scan is whole all the same. They are kept again
+ * only after many whole scans. */
+static void test_real_want_of_descriptors(void) {
+        size_t n_before = count_descriptors(), n_lists = 3; /* the root, the children, and kthreadd's stat */
+        g_autoptr(GHashTable) kthreads = read_kthreads();
+        _cleanup_reader_ KworkerReader *reader = reader_new_with_limit(20);
 
-/* What a child saw: read from a pipe, since it has no other way to tell. */
-typedef struct Sight {
-        int r;
-        bool found_kthread;
-        bool incomplete;
-        size_t n_workers;
-        char reason[256];
-} Sight;
+        if (skip_without_kernel_threads())
+                return;
 
-static Sight see(const char *root) {
-        _cleanup_reader_ KworkerReader *reader = NULL;
-        Sight sight = {};
-        KworkerLook look;
+        /* Others are opened at each scan. */
+        g_assert_cmpuint(g_hash_table_size(kthreads), >, 20);
+        (void) scan_once(reader, DEFAULT_GLOB);
+        g_assert_cmpuint(count_descriptors(), ==, n_before + n_lists + 10);
 
-        sight.r = kworker_reader_new(root, &reader);
-        for (int i = 0; i < 2 && sight.r >= 0; i++)
-                sight.r = kworker_reader_look(reader, DEFAULT_GLOB, &look);
-        if (sight.r >= 0) {
-                sight.found_kthread = look.found_kthread;
-                sight.incomplete = look.incomplete;
-                sight.n_workers = look.n_workers;
-                (void) g_strlcpy(sight.reason, kworker_reader_fault_reason(reader), sizeof(sight.reason));
+        for (int i = 0; i < 3; i++) {
+                struct rlimit limit = forbid_more_descriptors();
+                KworkerScan scan = {};
+                int r;
+
+                r = kworker_reader_scan(reader, DEFAULT_GLOB, /* want_others= */ false, &scan);
+                allow_descriptors(&limit);
+                g_assert_cmpint(r, ==, 0);
+                g_assert_cmpint(scan.trouble, ==, i == 0 ? 0 : -EMFILE);
+                g_assert_true(scan.found_kthread);
+                g_assert_cmpuint(count_descriptors(), ==, n_before + n_lists);
         }
 
-        return sight;
+        for (int i = 0; i < 60; i++) {
+                g_assert_cmpint(scan_once(reader, DEFAULT_GLOB).trouble, ==, 0);
+                g_assert_cmpuint(count_descriptors(), ==, n_before + n_lists);
+        }
+        g_assert_cmpint(scan_once(reader, DEFAULT_GLOB).trouble, ==, 0);
+        g_assert_cmpuint(count_descriptors(), ==, n_before + n_lists + 10);
+}
+
+/* ---- hidepid and containers: in separate namespaces, which vanish with the child ---- */
+
+/* What a child found, read from a pipe. */
+typedef struct Finding {
+        int r;
+        bool found_kthread;
+        int trouble;
+        size_t n_workers;
+        char reason[256];
+} Finding;
+
+static Finding find(const char *root) {
+        _cleanup_reader_ KworkerReader *reader = NULL;
+        Finding finding = {};
+        KworkerScan scan;
+
+        finding.r = kworker_reader_new(root, &reader);
+        for (int i = 0; i < 2 && finding.r >= 0; i++)
+                finding.r = kworker_reader_scan(reader, DEFAULT_GLOB, /* want_others= */ false, &scan);
+        if (finding.r >= 0) {
+                finding.found_kthread = scan.found_kthread;
+                finding.trouble = scan.trouble;
+                finding.n_workers = scan.n_workers;
+                (void) g_strlcpy(finding.reason, kworker_reader_fault_reason(reader), sizeof(finding.reason));
+        }
+
+        return finding;
 }
 
 /* Mounts a proc filesystem over /proc, for this process and its children alone. */
@@ -1174,9 +1167,9 @@ static int mount_proc(const char *options) {
         return 0;
 }
 
-/* Looks from a child with such a mount, as root or as nobody. */
-static Sight see_with_mount(const char *options, bool as_nobody) {
-        Sight sight = {};
+/* Scans in a child with such a mount, as root or as nobody. */
+static Finding scan_with_mount(const char *options, bool as_nobody) {
+        Finding finding = {};
         int pipe_fds[2], status;
         pid_t pid;
 
@@ -1184,26 +1177,26 @@ static Sight see_with_mount(const char *options, bool as_nobody) {
         pid = fork();
         g_assert_cmpint(pid, >=, 0);
         if (pid == 0) {
-                sight.r = mount_proc(options);
-                if (sight.r >= 0 && as_nobody &&
+                finding.r = mount_proc(options);
+                if (finding.r >= 0 && as_nobody &&
                     (setgroups(0, NULL) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0))
-                        sight.r = -errno;
-                if (sight.r >= 0)
-                        sight = see("/proc");
-                _exit(write(pipe_fds[1], &sight, sizeof(sight)) == sizeof(sight) ? EXIT_SUCCESS
-                                                                                 : EXIT_FAILURE);
+                        finding.r = -errno;
+                if (finding.r >= 0)
+                        finding = find("/proc");
+                _exit(write(pipe_fds[1], &finding, sizeof(finding)) == sizeof(finding) ? EXIT_SUCCESS
+                                                                                       : EXIT_FAILURE);
         }
 
         (void) close(pipe_fds[1]);
-        g_assert_cmpint(read(pipe_fds[0], &sight, sizeof(sight)), ==, sizeof(sight));
+        g_assert_cmpint(read(pipe_fds[0], &finding, sizeof(finding)), ==, sizeof(finding));
         (void) close(pipe_fds[0]);
         g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
         g_assert_cmpint(status, ==, 0);
-        return sight;
+        return finding;
 }
 
 static void test_hidepid(void) {
-        Sight sight;
+        Finding finding;
 
         if (!may_make_namespaces) {
                 g_test_skip("needs root, to mount");
@@ -1215,34 +1208,34 @@ static void test_hidepid(void) {
         for (int value = 1; value <= 2; value++) {
                 g_autofree char *options = g_strdup_printf("hidepid=%d", value);
 
-                sight = see_with_mount(options, true);
-                g_assert_cmpint(sight.r, ==, 0);
-                g_assert_false(sight.found_kthread);
-                g_assert_false(sight.incomplete);
-                g_assert_cmpuint(sight.n_workers, ==, 0);
-                g_assert_nonnull(strstr(sight.reason, "hidepid hides them"));
+                finding = scan_with_mount(options, true);
+                g_assert_cmpint(finding.r, ==, 0);
+                g_assert_false(finding.found_kthread);
+                g_assert_cmpint(finding.trouble, ==, 0);
+                g_assert_cmpuint(finding.n_workers, ==, 0);
+                g_assert_nonnull(strstr(finding.reason, "hidepid hides kernel threads"));
 
                 /* root sees all the same */
-                sight = see_with_mount(options, false);
-                g_assert_cmpint(sight.r, ==, 0);
-                g_assert_true(sight.found_kthread);
+                finding = scan_with_mount(options, false);
+                g_assert_cmpint(finding.r, ==, 0);
+                g_assert_true(finding.found_kthread);
         }
 
         /* nobody does too, where nothing is hidden, and in the group that the mount names */
-        sight = see_with_mount(NULL, true);
-        g_assert_cmpint(sight.r, ==, 0);
-        g_assert_true(sight.found_kthread);
-        g_assert_nonnull(strstr(sight.reason, "neither hidepid nor")); /* it was not to be asked */
-        sight = see_with_mount("hidepid=2,gid=65534", true);
-        g_assert_cmpint(sight.r, ==, 0);
-        g_assert_true(sight.found_kthread);
+        finding = scan_with_mount(NULL, true);
+        g_assert_cmpint(finding.r, ==, 0);
+        g_assert_true(finding.found_kthread);
+        g_assert_nonnull(strstr(finding.reason, "neither hidepid nor"));
+        finding = scan_with_mount("hidepid=2,gid=65534", true);
+        g_assert_cmpint(finding.r, ==, 0);
+        g_assert_true(finding.found_kthread);
 }
 
-/* A container looks at its own /proc, and the host at the container's. */
+/* A container scans its own /proc, and the host the container's. */
 static void test_foreign_pid_namespace(void) {
         g_autofree char *root = NULL;
         int own, up[2], down[2], status;
-        Sight sight;
+        Finding finding;
         pid_t pid;
 
         if (!may_make_namespaces) {
@@ -1261,13 +1254,13 @@ static void test_foreign_pid_namespace(void) {
         if (pid == 0) {
                 char c;
 
-                /* The container's first process: tells what it sees, and stays until the host has looked.
+                /* The container's first process: sends what it found, and stays until the host has scanned.
                  * When the host ends before, that ends the read too. */
                 (void) close(down[1]);
-                sight = (Sight){ .r = mount_proc(NULL) };
-                if (sight.r >= 0)
-                        sight = see("/proc");
-                if (write(up[1], &sight, sizeof(sight)) != sizeof(sight) || read(down[0], &c, 1) < 0)
+                finding = (Finding){ .r = mount_proc(NULL) };
+                if (finding.r >= 0)
+                        finding = find("/proc");
+                if (write(up[1], &finding, sizeof(finding)) != sizeof(finding) || read(down[0], &c, 1) < 0)
                         _exit(EXIT_FAILURE);
                 _exit(EXIT_SUCCESS);
         }
@@ -1276,17 +1269,17 @@ static void test_foreign_pid_namespace(void) {
         (void) close(up[1]);
         (void) close(down[0]);
 
-        g_assert_cmpint(read(up[0], &sight, sizeof(sight)), ==, sizeof(sight));
-        g_assert_cmpint(sight.r, ==, 0);
-        g_assert_false(sight.found_kthread);
-        g_assert_false(sight.incomplete);
-        g_assert_nonnull(strstr(sight.reason, "this is a pid namespace of its own"));
+        g_assert_cmpint(read(up[0], &finding, sizeof(finding)), ==, sizeof(finding));
+        g_assert_cmpint(finding.r, ==, 0);
+        g_assert_false(finding.found_kthread);
+        g_assert_cmpint(finding.trouble, ==, 0);
+        g_assert_nonnull(strstr(finding.reason, "is in a pid namespace of its own"));
 
         root = g_strdup_printf("/proc/%d/root/proc", (int) pid);
-        sight = see(root);
-        g_assert_cmpint(sight.r, ==, 0);
-        g_assert_false(sight.found_kthread);
-        g_assert_nonnull(strstr(sight.reason, "that of another pid namespace"));
+        finding = find(root);
+        g_assert_cmpint(finding.r, ==, 0);
+        g_assert_false(finding.found_kthread);
+        g_assert_nonnull(strstr(finding.reason, "that of another pid namespace"));
 
         (void) close(down[1]);
         (void) close(up[0]);
@@ -1308,30 +1301,30 @@ int main(int argc, char *argv[]) {
         make_private_tmp();
         g_test_init(&argc, &argv, NULL);
 
-        g_test_add_func("/kworkers/name/work", test_name_work);
-        g_test_add_func("/kworkers/stat/good", test_stat_good);
-        g_test_add_func("/kworkers/stat/names", test_stat_names);
-        g_test_add_func("/kworkers/stat/garbage", test_stat_garbage);
-        g_test_add_func("/kworkers/stat/of-kernel", test_stat_of_kernel);
-        g_test_add_func("/kworkers/look/marks", test_look);
-        g_test_add_func("/kworkers/look/globs", test_look_globs);
-        g_test_add_func("/kworkers/look/names", test_look_names);
-        g_test_add_func("/kworkers/look/others", test_look_others);
-        g_test_add_func("/kworkers/look/pid-reuse", test_look_pid_reuse);
-        g_test_add_func("/kworkers/look/vanishing", test_look_vanishing);
-        g_test_add_func("/kworkers/look/garbage", test_look_garbage);
-        g_test_add_func("/kworkers/look/list", test_look_list);
-        g_test_add_func("/kworkers/look/missing-in-list", test_look_missing_in_list);
-        g_test_add_func("/kworkers/look/without-list", test_look_without_list);
-        g_test_add_func("/kworkers/look/found-kthread", test_look_found_kthread);
-        g_test_add_func("/kworkers/look/5000", test_look_5000);
-        g_test_add_func("/kworkers/look/allocates-nothing", test_look_allocates_nothing);
-        g_test_add_func("/kworkers/look/without-descriptors", test_look_without_descriptors);
-        g_test_add_func("/kworkers/look/never-had-descriptors", test_look_never_had_descriptors);
-        g_test_add_func("/kworkers/look/io-error", test_look_io_error);
-        g_test_add_func("/kworkers/look/fifo", test_look_fifo);
+        g_test_add_func("/kworkers/scan/marks", test_scan);
+        g_test_add_func("/kworkers/scan/globs", test_scan_globs);
+        g_test_add_func("/kworkers/scan/names", test_scan_names);
+        g_test_add_func("/kworkers/scan/impostors", test_scan_impostors);
+        g_test_add_func("/kworkers/scan/state", test_scan_state);
+        g_test_add_func("/kworkers/scan/others", test_scan_others);
+        g_test_add_func("/kworkers/scan/others-changed", test_scan_others_changed);
+        g_test_add_func("/kworkers/scan/others-limits", test_scan_others_limits);
+        g_test_add_func("/kworkers/scan/others-unreadable", test_scan_others_unreadable);
+        g_test_add_func("/kworkers/scan/pid-reuse", test_scan_pid_reuse);
+        g_test_add_func("/kworkers/scan/vanishing", test_scan_vanishing);
+        g_test_add_func("/kworkers/scan/garbage", test_scan_garbage);
+        g_test_add_func("/kworkers/scan/list", test_scan_list);
+        g_test_add_func("/kworkers/scan/missing-in-list", test_scan_missing_in_list);
+        g_test_add_func("/kworkers/scan/without-list", test_scan_without_list);
+        g_test_add_func("/kworkers/scan/found-kthread", test_scan_found_kthread);
+        g_test_add_func("/kworkers/scan/5000", test_scan_5000);
+        g_test_add_func("/kworkers/scan/allocates-nothing", test_scan_allocates_nothing);
+        g_test_add_func("/kworkers/scan/without-descriptors", test_scan_without_descriptors);
+        g_test_add_func("/kworkers/scan/never-had-descriptors", test_scan_never_had_descriptors);
+        g_test_add_func("/kworkers/scan/io-error", test_scan_io_error);
+        g_test_add_func("/kworkers/scan/fifo", test_scan_fifo);
 #ifndef HAS_ADDRESS_SANITIZER
-        g_test_add_func("/kworkers/look/without-memory", test_look_without_memory);
+        g_test_add_func("/kworkers/scan/without-memory", test_scan_without_memory);
 #endif
         g_test_add_func("/kworkers/new/errors", test_new_errors);
         g_test_add_func("/kworkers/fault/not-a-procfs", test_not_a_procfs);
@@ -1339,8 +1332,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/kworkers/fault/hidepid", test_hidepid);
         g_test_add_func("/kworkers/fault/foreign-pid-namespace", test_foreign_pid_namespace);
         g_test_add_func("/kworkers/real/worker", test_real_worker);
-        g_test_add_func("/kworkers/real/looks", test_real_looks);
+        g_test_add_func("/kworkers/real/scans", test_real_scans);
         g_test_add_func("/kworkers/real/descriptors", test_real_descriptors);
+        g_test_add_func("/kworkers/real/want-of-descriptors", test_real_want_of_descriptors);
 
         return g_test_run();
 }

@@ -56,7 +56,7 @@ static void end(void) {
 
         /* What was dropped and not told is no business of the next test's. */
         log_open(/* timestamps= */ false);
-        log_tell_dropped();
+        log_report_dropped();
 }
 
 /* The process that the log started last. */
@@ -209,8 +209,8 @@ static void assert_counts(Reader *reader) {
         read_numbered(reader, reader->n_numbered + n - (unsigned) dropped);
 
         /* Now there is room, and it is told even if nothing else happens; once. */
-        log_tell_dropped();
-        log_tell_dropped();
+        log_report_dropped();
+        log_report_dropped();
         log_notice("the end");
         read_until(reader, "the end");
         g_assert_cmpuint(reader->n_told, ==, dropped);
@@ -443,7 +443,7 @@ static void test_terminal_stopped(void) {
 
         g_assert_cmpint(write(master, CONTROL_Q, 1), ==, 1);
         read_numbered(&reader, n - (unsigned) dropped);
-        log_tell_dropped();
+        log_report_dropped();
         log_notice("the end");
         read_until(&reader, "the end");
         g_assert_cmpuint(reader.n_told, ==, dropped);
@@ -493,7 +493,7 @@ static void test_file_frozen(void) {
 
         wait_end_of(pid);
         start_writer(&pid);
-        log_tell_dropped();
+        log_report_dropped();
         log_notice("the end");
         end();
         wait_end_of(pid);
@@ -529,7 +529,7 @@ static void test_disk_full(void) {
 
         wait_end_of(pid);
         start_writer(&pid);
-        log_tell_dropped();
+        log_report_dropped();
         log_notice("the end");
         end();
         wait_end_of(pid);
@@ -711,7 +711,7 @@ static void test_journal_vanishes(void) {
         fd = journal_new();
         _cleanup_log_reader_ Reader reader = reader_new(fd);
         reader.is_journal = true;
-        log_tell_dropped();
+        log_report_dropped();
         log_notice("the end");
         read_until(&reader, "the end");
         g_assert_cmpuint(reader.n_told, ==, dropped);

@@ -329,10 +329,28 @@ static const char *bound_format(SettingId id, uint64_t number, char *buffer, siz
         return buffer;
 }
 
+/* "auto, sync or syncfs" */
+static char *methods_format(void) {
+        GString *out = g_string_new(NULL);
+
+        for (SyncMethod method = 0; method < _SYNC_METHOD_MAX; method++)
+                g_string_append_printf(
+                                out, "%s%s",
+                                method == 0                     ? ""
+                                : method + 1 < _SYNC_METHOD_MAX ? ", "
+                                                                : " or ",
+                                sync_method_to_string(method));
+
+        return g_string_free(out, FALSE);
+}
+
 /* "1s to 24h" */
 static char *bounds_format(SettingId id) {
         const SettingInfo *info = &setting_table[id];
         char minimum[64], maximum[64];
+
+        if (info->type == SETTING_TYPE_METHOD)
+                return methods_format();
 
         return g_strdup_printf(
                         "%s %s %s%s", bound_format(id, info->minimum, minimum, sizeof(minimum)),
@@ -605,8 +623,9 @@ static void test_bus_members(void) {
 static void test_bus_dictionaries(void) {
         g_autoptr(Page) page = page_read(BUS_PAGE);
         g_autofree char *xml = read_source("dbus/org.wbwatch1.xml");
-        g_autoptr(Set) real = set_found(xml, "\\b([A-Z]\\w+) (s|t|u|b|aa\\{sv\\})(?![\\w{])"),
-                       documented = set_found(page->text->str, "\\b([A-Z]\\w+) \\((s|t|u|b|aa\\{sv\\})\\)");
+        g_autoptr(Set) real = set_found(xml, "\\b([A-Z]\\w+) (s|t|u|b|as|aa\\{sv\\})(?![\\w{])"),
+                       documented = set_found(
+                                       page->text->str, "\\b([A-Z]\\w+) \\((s|t|u|b|as|aa\\{sv\\})\\)");
 
         assert_same(real, documented);
 }
@@ -634,9 +653,31 @@ static void test_bus_bounds(void) {
                 g_autofree char *range = bounds_format(id), *bounds = g_strdup_printf(" %s. ", range);
                 const Entry *entry = page_find(page, "PROPERTIES", setting_table[id].property);
 
-                if (setting_table[id].type != SETTING_TYPE_BOOLEAN)
+                if (setting_table[id].type != SETTING_TYPE_BOOLEAN &&
+                    setting_table[id].type != SETTING_TYPE_METHOD)
                         assert_contains(entry->text->str, bounds);
         }
+}
+
+/* The names that values have. */
+static void test_bus_values(void) {
+        g_autoptr(Page) page = page_read(BUS_PAGE);
+        const char *method = page_find(page, "PROPERTIES", "SyncMethod")->text->str,
+                   *results = page_find(page, "PROPERTIES", "FilesystemResults")->text->str,
+                   *last = page_find(page, "PROPERTIES", "LastSyncResult")->text->str,
+                   *outcomes = page_find(page, "METHODS", "Outcome")->text->str,
+                   *syncs = page_find(page, "METHODS", "Syncs")->text->str;
+
+        for (SyncMethod i = 0; i < _SYNC_METHOD_MAX; i++)
+                assert_contains(method, sync_method_to_string(i));
+        for (FilesystemResult i = FILESYSTEM_PENDING; i <= FILESYSTEM_FAILED; i++)
+                assert_contains(results, filesystem_result_to_string(i));
+        for (SyncResult i = SYNC_OK; i <= SYNC_FAILED; i++)
+                assert_contains(last, sync_result_to_string(i));
+        for (EpisodeOutcome i = OUTCOME_ONGOING; i <= OUTCOME_OUTLIVED; i++)
+                assert_contains(outcomes, episode_outcome_to_string(i));
+        for (SyncHelped i = HELPED_PENDING; i <= HELPED_NO; i++)
+                assert_contains(syncs, sync_helped_to_string(i));
 }
 
 static void test_bus_errors(void) {
@@ -756,6 +797,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/manual/bus/dictionaries", test_bus_dictionaries);
         g_test_add_func("/manual/bus/states", test_bus_states);
         g_test_add_func("/manual/bus/bounds", test_bus_bounds);
+        g_test_add_func("/manual/bus/values", test_bus_values);
         g_test_add_func("/manual/bus/errors", test_bus_errors);
         g_test_add_func("/manual/bus/actions", test_bus_actions);
         g_test_add_func("/manual/wbctl/verbs", test_wbctl_verbs);

@@ -8,6 +8,7 @@
 #include <glib/gstdio.h>
 #include <inttypes.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "settings.h"
 
@@ -32,12 +33,18 @@ static const Row rows[] = {
           "10000" },
         { SETTING_CROWD_THRESHOLD, SETTING_TYPE_USEC, "CrowdThresholdSec", "CrowdThresholdUSec", "10s",
           10000000, 1000000, 86400000000, "1s", "24h" },
+        { SETTING_COUNT_WAITING, SETTING_TYPE_BOOLEAN, "CountWaiting", "CountWaiting", "no", 0, 0, 1, "no",
+          "yes" },
         { SETTING_POLL_INTERVAL, SETTING_TYPE_USEC, "PollIntervalSec", "PollIntervalUSec", "1s", 1000000,
           100000, 60000000, "100ms", "1min" },
-        { SETTING_SWEEP_INTERVAL, SETTING_TYPE_USEC, "SweepIntervalSec", "SweepIntervalUSec", "10s", 10000000,
-          1000000, 600000000, "1s", "10min" },
+        { SETTING_IDLE_SCAN_INTERVAL, SETTING_TYPE_USEC, "IdleScanIntervalSec", "IdleScanIntervalUSec", "10s",
+          10000000, 1000000, 600000000, "1s", "10min" },
         { SETTING_RECOVERY, SETTING_TYPE_USEC, "RecoverySec", "RecoveryUSec", "30s", 30000000, 0, 3600000000,
           "0", "1h" },
+        { SETTING_SYNC_METHOD, SETTING_TYPE_METHOD, "SyncMethod", "SyncMethod", "auto", 0, 0, 2, "auto",
+          "syncfs" },
+        { SETTING_FILESYSTEM_TIMEOUT, SETTING_TYPE_USEC, "FilesystemTimeoutSec", "FilesystemTimeoutUSec",
+          "10s", 10000000, 1000000, 3600000000, "1s", "1h" },
         { SETTING_SYNC_TIMEOUT, SETTING_TYPE_USEC, "SyncTimeoutSec", "SyncTimeoutUSec", "5min", 300000000,
           1000000, 86400000000, "1s", "24h" },
         { SETTING_DRY_RUN, SETTING_TYPE_BOOLEAN, "DryRun", "DryRun", "no", 0, 0, 1, "no", "yes" },
@@ -54,8 +61,14 @@ static uint64_t member(const Settings *settings, SettingId id) {
                 return settings->crowd_threshold_usec;
         case SETTING_POLL_INTERVAL:
                 return settings->poll_interval_usec;
-        case SETTING_SWEEP_INTERVAL:
-                return settings->sweep_interval_usec;
+        case SETTING_COUNT_WAITING:
+                return settings->count_waiting;
+        case SETTING_IDLE_SCAN_INTERVAL:
+                return settings->idle_scan_interval_usec;
+        case SETTING_SYNC_METHOD:
+                return settings->sync_method;
+        case SETTING_FILESYSTEM_TIMEOUT:
+                return settings->filesystem_timeout_usec;
         case SETTING_RECOVERY:
                 return settings->recovery_usec;
         case SETTING_SYNC_TIMEOUT:
@@ -87,6 +100,7 @@ static void assert_set(const Settings *settings, SettingId id, uint64_t number, 
         g_assert_cmpuint(member(settings, id), ==, number);
         g_assert_cmpuint(settings_get_number(settings, id), ==, number);
         g_assert_cmpstr(settings->sources[id], ==, "door");
+        g_assert_false(settings_is_built_in(settings, id));
 
         settings_init(&others);
         for (SettingId other = 0; other < _SETTING_MAX; other++)
@@ -218,6 +232,7 @@ static void test_row_default(const void *data) {
 
         settings_init(&settings);
         assert_value(&settings, row->id, row->built_in, "built-in");
+        g_assert_true(settings_is_built_in(&settings, row->id));
         g_assert_cmpuint(member(&settings, row->id), ==, row->built_in_number);
         g_assert_cmpuint(settings_get_number(&settings, row->id), ==, row->built_in_number);
 }
@@ -233,8 +248,15 @@ static void test_row_bounds(const void *data) {
 
                 accept_glob("*");
                 accept_glob(longest);
-                refuse_glob("", -ERANGE, "the empty value is shorter than the minimum of 1 byte");
+                refuse_glob("", -ERANGE, "must not be empty");
                 refuse_glob(longer, -ERANGE, expected);
+                return;
+        }
+
+        if (row->type == SETTING_TYPE_METHOD) {
+                accept_text(row->id, "auto", SYNC_METHOD_AUTO);
+                accept_text(row->id, "sync", SYNC_METHOD_SYNC);
+                accept_text(row->id, "syncfs", SYNC_METHOD_SYNCFS);
                 return;
         }
 
@@ -288,6 +310,8 @@ static void test_row_type(const void *data) {
                 refuse_number(row->id, 5, -EINVAL, "5 is a number, not a glob");
                 return;
         }
+        if (row->type == SETTING_TYPE_METHOD)
+                refuse_number(row->id, 1, -EINVAL, "1 is a number, not a sync method: auto, sync or syncfs");
 
         for (size_t i = 0; i < ELEMENTSOF(garbage); i++) {
                 const char *shown = *garbage[i] ? garbage[i] : "the empty value";
@@ -295,6 +319,8 @@ static void test_row_type(const void *data) {
 
                 if (row->type == SETTING_TYPE_BOOLEAN)
                         expected = g_strdup_printf("%s is not a boolean: yes or no", shown);
+                else if (row->type == SETTING_TYPE_METHOD)
+                        expected = g_strdup_printf("%s is not a sync method: auto, sync or syncfs", shown);
                 else if (row->type == SETTING_TYPE_USEC)
                         expected = g_strdup_printf("%s is not a duration %s, like 30s", shown, range);
                 else
@@ -307,9 +333,10 @@ static void test_row_type(const void *data) {
                         [SETTING_TYPE_USEC] = "duration",
                         [SETTING_TYPE_UNSIGNED] = "number",
                         [SETTING_TYPE_BOOLEAN] = "boolean",
+                        [SETTING_TYPE_METHOD] = "sync method",
                 };
                 _cleanup_free_ char *error = NULL;
-                g_autofree char *expected = g_strdup_printf("\"30s\" is a text, not a %s", names[row->type]);
+                g_autofree char *expected = g_strdup_printf("\"30s\" is a glob, not a %s", names[row->type]);
                 Settings settings;
                 int r;
 
@@ -351,6 +378,26 @@ static void test_booleans(void) {
         refuse_text(SETTING_DRY_RUN, "2", -EINVAL, "2 is not a boolean: yes or no");
         refuse_text(SETTING_DRY_RUN, "ye", -EINVAL, "ye is not a boolean: yes or no");
         refuse_text(SETTING_DRY_RUN, "yess", -EINVAL, "yess is not a boolean: yes or no");
+}
+
+static void test_methods(void) {
+        static const char *const near[] = { "Sync", "SYNCFS", "sync ", " sync", "syncf", "0", "fsync" };
+        SyncMethod method = _SYNC_METHOD_MAX;
+
+        for (SyncMethod i = 0; i < _SYNC_METHOD_MAX; i++) {
+                g_assert_cmpint(sync_method_from_string(sync_method_to_string(i), &method), ==, 0);
+                g_assert_cmpint(method, ==, i);
+        }
+
+        method = _SYNC_METHOD_MAX;
+        for (size_t i = 0; i < ELEMENTSOF(near); i++) {
+                g_autofree char *expected =
+                                g_strdup_printf("%s is not a sync method: auto, sync or syncfs", near[i]);
+
+                g_assert_cmpint(sync_method_from_string(near[i], &method), ==, -EINVAL);
+                g_assert_cmpint(method, ==, _SYNC_METHOD_MAX);
+                refuse_text(SETTING_SYNC_METHOD, near[i], -EINVAL, expected);
+        }
 }
 
 static void test_numbers(void) {
@@ -539,8 +586,8 @@ static void test_glob_characters(void) {
                 { "\xc2\xb5\x7f", "\xc2\xb5\\x7f has a control character at byte 3" },
                 { "a\xc2\x80", "a\\xc2\\x80 has a control character at byte 2" },
                 { "a\xc2\x9f", "a\\xc2\\x9f has a control character at byte 2" },
-                { " a", "\" a\" begins or ends with a space, which is to be written as [ ]" },
-                { "a ", "\"a \" begins or ends with a space, which is to be written as [ ]" },
+                { " a", "\" a\" begins or ends with a space: write it as [ ]" },
+                { "a ", "\"a \" begins or ends with a space: write it as [ ]" },
         };
         g_autofree char *longest = g_strnfill(253, 'a');
         g_autofree char *with_umlaut = g_strconcat(longest, "\xc3\xbc", NULL);
@@ -662,6 +709,69 @@ static void test_glob_cost(void) {
         }
 
         refuse_glob("@(a+)(b|b)x", -EINVAL, "@(a+)(b|b)x has a \"(\" right behind a pattern list");
+}
+
+/* false only for what fnmatch(3) matches with no name that begins with kworker/. */
+static void test_glob_can_match_kworker(void) {
+        static const char *const can[] = {
+                "kworker/*inode_switch_wbs*",
+                "kworker/*",
+                "kworker/u8:0+flush-7:1",
+                "kworker/",
+                "*",
+                "?worker/*",
+                "[k]worker/*",
+                "[!k]*",
+                "k*",
+                "kworker[/]*",
+                "\\kworker/*",
+                "kworker\\/*",
+                "\\k\\w\\o\\r\\k\\e\\r\\/x",
+                "@(kworker)/*",
+                "k+(w)orker/*",
+                "kworker!(x)",
+                "?(x)kworker/*",
+                "*(x)kworker/*",
+                "kworker/\xc2\xb5",
+                "kworker/\\",
+        };
+        static const char *const cannot[] = {
+                "",
+                "foo*",
+                "k",
+                "kworker",
+                "kworker ",
+                "Kworker/*",
+                " kworker/*",
+                "kworkers/*",
+                "kworker-*",
+                "kworker+inode_switch_wbs*",
+                "inode_switch_wbs",
+                "+kworker/*",
+                "@kworker/*",
+                "!kworker/*",
+                "(kworker/*)",
+                "kworker(/)*",
+                "\\*kworker/*",
+                "\\?worker/*",
+                "\\[k]worker/*",
+                "\\@(kworker)/*",
+                "kworker\\\\*",
+                "\xc2\xb5*",
+                "]kworker/*",
+                "kworker|*",
+        };
+        static const char name[] = "kworker/0:1+inode_switch_wbs";
+
+        for (size_t i = 0; i < ELEMENTSOF(can); i++)
+                if (!glob_can_match_kworker(can[i]))
+                        g_test_fail_printf("it can match: %s", can[i]);
+        for (size_t i = 0; i < ELEMENTSOF(cannot); i++) {
+                if (glob_can_match_kworker(cannot[i]))
+                        g_test_fail_printf("it cannot match: %s", cannot[i]);
+                g_assert_cmpint(fnmatch(cannot[i], name, FNM_EXTMATCH), ==, FNM_NOMATCH);
+        }
+        g_assert_true(glob_can_match_kworker(setting_table[SETTING_GLOB].built_in));
 }
 
 /* What stands in messages is cut and escaped. */
@@ -795,7 +905,7 @@ static void test_broken_lines(void) {
                 { "ThresholdSec=5s # why",
                   "f:3: ThresholdSec=5s # why: 5s # why is not a duration from 1s to 24h, "
                   "like 30s, ignoring" },
-                { "Glob=", "f:3: Glob=: the empty value is shorter than the minimum of 1 byte, ignoring" },
+                { "Glob=", "f:3: Glob=: must not be empty, ignoring" },
                 { "Glob=a\x01", "f:3: Glob=a\\x01: a\\x01 has a control character at byte 2, ignoring" },
                 { "ThresholdSec 5s", "f:3: ThresholdSec 5s: it has no \"=\", ignoring" },
                 { "=5s", "f:3: =5s: unknown key, ignoring" },
@@ -809,6 +919,14 @@ static void test_broken_lines(void) {
                 { "ThresholdUSec=5",
                   "f:3: ThresholdUSec=5: unknown key, ignoring (did you mean ThresholdSec=?)" },
                 { "\x1b=5", "f:3: \\x1b=5: unknown key, ignoring" },
+                { "SyncMethod=fsync", "f:3: SyncMethod=fsync: fsync is not a sync method: auto, sync or "
+                                      "syncfs, ignoring" },
+                { "SyncMethod=", "f:3: SyncMethod=: the empty value is not a sync method: auto, sync or "
+                                 "syncfs, ignoring" },
+                { "CountWaiting=2", "f:3: CountWaiting=2: 2 is not a boolean: yes or no, ignoring" },
+                { "FilesystemTimeoutSec=999ms",
+                  "f:3: FilesystemTimeoutSec=999ms: 999ms is less than the minimum of 1s, ignoring" },
+                { "SweepIntervalSec=5s", "f:3: SweepIntervalSec=5s: unknown key, ignoring" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
@@ -824,6 +942,21 @@ static void test_broken_lines(void) {
                 parse(&settings, text, strlen(text), (const char *const[]){ table[i].warning, NULL });
                 assert_equal(&settings, &expected);
         }
+}
+
+#define USELESS                                                                                              \
+        "it cannot match the name of any kernel worker, which begins with kworker/: nothing will be "        \
+        "detected"
+
+/* A glob that matches nothing is in effect all the same. */
+static void test_useless_glob(void) {
+        static const char text[] = "[Watch]\nGlob=foo*\nDryRun=yes\n";
+        Settings settings;
+
+        settings_init(&settings);
+        parse(&settings, text, strlen(text), (const char *const[]){ "f:2: Glob=foo*: " USELESS, NULL });
+        assert_value(&settings, SETTING_GLOB, "foo*", "f:2");
+        assert_value(&settings, SETTING_DRY_RUN, "yes", "f:3");
 }
 
 static void test_sections(void) {
@@ -1029,6 +1162,23 @@ static void load(Fixture *f, const SettingsPaths *extra, const char *const *expe
         g_assert_cmpint(r, ==, n);
 }
 
+/* On the command line too, but only there when the command line sets it. */
+static void test_useless_glob_of_command_line(Fixture *f, const void *data) {
+        Settings overrides;
+        SettingsPaths paths = { .overrides = &overrides };
+
+        settings_init(&overrides);
+        g_assert_cmpint(settings_set_text(&overrides, SETTING_GLOB, "foo\xc2\xb5", "command line", NULL), ==,
+                        0);
+        load(f, &paths, WARNINGS("command line: Glob=foo\xc2\xb5: " USELESS));
+        assert_value(&f->settings, SETTING_GLOB, "foo\xc2\xb5", "command line");
+
+        settings_init(&overrides);
+        g_assert_cmpint(settings_set_text(&overrides, SETTING_GLOB, "foo", "elsewhere", NULL), ==, 0);
+        (void) put(f, "etc/wbwatch.conf", "[Watch]\nGlob=bar\n");
+        load(f, &paths, WARNINGS(warning(f, "etc/wbwatch.conf", ":2: Glob=bar: " USELESS)));
+}
+
 static void test_load_nothing(Fixture *f, const void *data) {
         Settings built_in;
 
@@ -1073,8 +1223,8 @@ static void test_drop_ins(Fixture *f, const void *data) {
         (void) put(f, "run/wbwatch.conf.d/50-middle.conf", "[Watch]\nCrowdSize=50\nThresholdSec=50\n");
         (void) put(f, "etc/wbwatch.conf.d/10-first.conf",
                    "[Watch]\nCrowdSize=10\nThresholdSec=10\nRecoverySec=10\n");
-        (void) put(f, "etc/wbwatch.conf.d/A.conf", "[Watch]\nSweepIntervalSec=20\n");
-        (void) put(f, "usr/wbwatch.conf.d/a.conf", "[Watch]\nSweepIntervalSec=30\n");
+        (void) put(f, "etc/wbwatch.conf.d/A.conf", "[Watch]\nIdleScanIntervalSec=20\n");
+        (void) put(f, "usr/wbwatch.conf.d/a.conf", "[Watch]\nIdleScanIntervalSec=30\n");
 
         /* No drop-ins. */
         (void) put(f, "etc/wbwatch.conf.d/99.conf.bak", "[Watch]\nDryRun=1\n");
@@ -1088,7 +1238,8 @@ static void test_drop_ins(Fixture *f, const void *data) {
                      where(f, "run/wbwatch.conf.d/50-middle.conf", 3));
         assert_value(&f->settings, SETTING_RECOVERY, "10s", where(f, "etc/wbwatch.conf.d/10-first.conf", 4));
         assert_value(&f->settings, SETTING_SYNC_TIMEOUT, "1s", where(f, "etc/wbwatch.conf", 5));
-        assert_value(&f->settings, SETTING_SWEEP_INTERVAL, "30s", where(f, "usr/wbwatch.conf.d/a.conf", 2));
+        assert_value(&f->settings, SETTING_IDLE_SCAN_INTERVAL, "30s",
+                     where(f, "usr/wbwatch.conf.d/a.conf", 2));
         assert_value(&f->settings, SETTING_DRY_RUN, "no", "built-in");
 }
 
@@ -1126,11 +1277,12 @@ static void test_odd_drop_ins(Fixture *f, const void *data) {
 
 /* Built-in, main file, drop-ins, lasting file, command line: each is seen where no stronger one speaks. */
 static void test_order(Fixture *f, const void *data) {
-        static const char all[] = "[Watch]\nGlob=main\nThresholdSec=11\nCrowdSize=11\nCrowdThresholdSec=11\n"
-                                  "PollIntervalSec=11\n";
+        static const char all[] =
+                        "[Watch]\nGlob=kworker/main\nThresholdSec=11\nCrowdSize=11\nCrowdThresholdSec=11\n"
+                        "PollIntervalSec=11\n";
         const char *lasting =
                         put(f, "lasting.conf",
-                            "[Watch]\nGlob=lasting\nThresholdSec=13\nCrowdSize=13\n"
+                            "[Watch]\nGlob=kworker/lasting\nThresholdSec=13\nCrowdSize=13\n"
                             "RecoverySec=x\n");
         const char *bad =
                         warning(f, "lasting.conf",
@@ -1140,16 +1292,17 @@ static void test_order(Fixture *f, const void *data) {
 
         (void) put(f, "etc/wbwatch.conf", all);
         (void) put(f, "usr/wbwatch.conf.d/a.conf",
-                   "[Watch]\nGlob=drop-in\nThresholdSec=12\nCrowdSize=12\n"
+                   "[Watch]\nGlob=kworker/drop-in\nThresholdSec=12\nCrowdSize=12\n"
                    "CrowdThresholdSec=12\n");
         settings_init(&overrides);
-        g_assert_cmpint(settings_set_text(&overrides, SETTING_GLOB, "override", "command line", NULL), ==, 0);
+        g_assert_cmpint(settings_set_text(&overrides, SETTING_GLOB, "kworker/override", "command line", NULL),
+                        ==, 0);
         g_assert_cmpint(settings_set_text(&overrides, SETTING_THRESHOLD, "14", "command line", NULL), ==, 0);
         g_assert_cmpint(settings_set_text(&overrides, SETTING_CROWD_SIZE, "14", "elsewhere", NULL), ==, 0);
         g_assert_cmpint(settings_set_text(&overrides, SETTING_DRY_RUN, "yes", "command line", NULL), ==, 0);
 
         load(f, &paths, WARNINGS(bad));
-        assert_value(&f->settings, SETTING_GLOB, "override", "command line");
+        assert_value(&f->settings, SETTING_GLOB, "kworker/override", "command line");
         assert_value(&f->settings, SETTING_THRESHOLD, "14s", "command line");
         assert_value(&f->settings, SETTING_DRY_RUN, "yes", "command line");
         assert_value(&f->settings, SETTING_CROWD_SIZE, "13", "bus (lasting)");
@@ -1210,11 +1363,13 @@ static void test_sample(void) {
 
         uncommented = g_string_new(text);
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                bool boolean = rows[i].type == SETTING_TYPE_BOOLEAN;
+                const char *choice = rows[i].type == SETTING_TYPE_BOOLEAN  ? "yes or no"
+                                     : rows[i].type == SETTING_TYPE_METHOD ? "auto, sync or syncfs"
+                                                                           : NULL;
                 g_autofree char *line = g_strdup_printf("#%s=%s\n", rows[i].key, rows[i].built_in);
-                g_autofree char *bounds = boolean ? g_strdup("yes or no")
-                                                  : g_strdup_printf("%s to %s", rows[i].minimum_text,
-                                                                    rows[i].maximum_text);
+                g_autofree char *bounds = choice ? g_strdup(choice)
+                                                 : g_strdup_printf("%s to %s", rows[i].minimum_text,
+                                                                   rows[i].maximum_text);
                 g_autofree char *explanation = NULL;
                 const char *found = strstr(text, line), *begin;
 
@@ -1232,6 +1387,141 @@ static void test_sample(void) {
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 g_assert_true(g_str_has_prefix(settings.sources[rows[i].id], "f:"));
                 assert_value(&settings, rows[i].id, rows[i].built_in, settings.sources[rows[i].id]);
+        }
+}
+
+/* wbwatchd itself */
+
+/* Runs it in a locale, with arguments that are separated by spaces, and returns its exit status. */
+static int run_daemon(const char *locale, const char *arguments, char **ret_stdout, char **ret_stderr) {
+        const char *wbwatchd = g_getenv("WBWATCHD");
+        g_autofree char *line = g_strdup_printf("%s %s", wbwatchd, arguments);
+        g_auto(GStrv) argv = g_strsplit(line, " ", -1), variables = g_get_environ();
+        g_autoptr(GError) error = NULL;
+        int status;
+
+        if (!wbwatchd)
+                g_error("$WBWATCHD is not set");
+        variables = g_environ_setenv(variables, "LC_ALL", locale, true);
+        variables = g_environ_setenv(variables, "STATE_DIRECTORY", "/nonexistent", true);
+        g_spawn_sync(NULL, argv, variables, G_SPAWN_DEFAULT, NULL, NULL, ret_stdout, ret_stderr, &status,
+                     &error);
+        g_assert_no_error(error);
+        g_assert_true(WIFEXITED(status));
+        return WEXITSTATUS(status);
+}
+
+/* If one of these were accepted, the status would be another. */
+static void test_refused_options(void) {
+        static const struct {
+                const char *arguments, *error;
+        } table[] = {
+                { "--dry-run=no", "--dry-run takes no value, but \"no\" was given" },
+                { "--dry-run=yes", "--dry-run takes no value, but \"yes\" was given" },
+                { "--dry-run no", "--dry-run takes no value, but \"no\" was given" },
+                { "--dry-run=", "--dry-run takes no value, but \"\" was given" },
+                { "--count-waiting=no", "--count-waiting takes no value, but \"no\" was given" },
+                { "--check-config=no", "--check-config takes no value, but \"no\" was given" },
+                { "--no-bus=no", "--no-bus takes no value, but \"no\" was given" },
+                { "--verbose=no", "--verbose takes no value, but \"no\" was given" },
+                { "--debug=no", "--debug takes no value, but \"no\" was given" },
+                { "-d no", "-d takes no value, but \"no\" was given" },
+                { "--no-timestamps=no", "--no-timestamps takes no value, but \"no\" was given" },
+                { "--version=no", "--version takes no value, but \"no\" was given" },
+                { "--help=no", "--help takes no value, but \"no\" was given" },
+                { "--config", "Missing argument for --config" },
+                { "--check-config extra", "--check-config takes no value, but \"extra\" was given" },
+                { "extra", "unexpected argument \"extra\", see --help" },
+                { "--runtime-threshold=500ms", "--runtime-threshold: 500ms is less than the minimum of 1s" },
+                { "--crowd-size=x", "--crowd-size: x is not a number from 0 to 10000" },
+                { "--sync-method=fsync", "--sync-method: fsync is not a sync method: auto, sync or syncfs" },
+                { "--process-glob=@(a|b", "--process-glob: @(a|b has a pattern list without an end: a \"@(\" "
+                                          "that begins none is written as [@](" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                g_autofree char *output = NULL, *error = NULL,
+                                *expected = g_strdup_printf("wbwatchd: %s\n", table[i].error),
+                                *arguments = g_strdup_printf(
+                                                "--check-config --config=/dev/null %s", table[i].arguments);
+
+                g_assert_cmpint(run_daemon("C", arguments, &output, &error), ==, 2);
+                g_assert_cmpstr(error, ==, expected);
+                g_assert_cmpstr(output, ==, "");
+        }
+}
+
+/* Each option sets its setting, and no other one. */
+static void test_setting_options(void) {
+        static const char *const options[_SETTING_MAX] = {
+                [SETTING_GLOB] = "--process-glob=kworker/\xc2\xb5*",
+                [SETTING_THRESHOLD] = "--runtime-threshold=31s",
+                [SETTING_CROWD_SIZE] = "--crowd-size 5",
+                [SETTING_CROWD_THRESHOLD] = "--crowd-threshold=11s",
+                [SETTING_COUNT_WAITING] = "--count-waiting",
+                [SETTING_POLL_INTERVAL] = "--poll-interval=2s",
+                [SETTING_IDLE_SCAN_INTERVAL] = "--idle-scan-interval=12s",
+                [SETTING_RECOVERY] = "--recovery 32s",
+                [SETTING_SYNC_METHOD] = "--sync-method=syncfs",
+                [SETTING_FILESYSTEM_TIMEOUT] = "--filesystem-timeout=13s",
+                [SETTING_SYNC_TIMEOUT] = "--sync-timeout=6min",
+                [SETTING_DRY_RUN] = "--dry-run",
+        };
+        static const char *const values[_SETTING_MAX] = {
+                [SETTING_GLOB] = "kworker/\xc2\xb5*", [SETTING_THRESHOLD] = "31s",
+                [SETTING_CROWD_SIZE] = "5",           [SETTING_CROWD_THRESHOLD] = "11s",
+                [SETTING_COUNT_WAITING] = "yes",      [SETTING_POLL_INTERVAL] = "2s",
+                [SETTING_IDLE_SCAN_INTERVAL] = "12s", [SETTING_RECOVERY] = "32s",
+                [SETTING_SYNC_METHOD] = "syncfs",     [SETTING_FILESYSTEM_TIMEOUT] = "13s",
+                [SETTING_SYNC_TIMEOUT] = "6min",      [SETTING_DRY_RUN] = "yes",
+        };
+
+        for (SettingId id = 0; id < _SETTING_MAX; id++) {
+                g_autofree char *output = NULL, *error = NULL,
+                                *arguments = g_strdup_printf(
+                                                "--config=/dev/null --check-config %s", options[id]);
+                g_autoptr(GString) expected = g_string_new("[Watch]\n");
+
+                for (SettingId other = 0; other < _SETTING_MAX; other++)
+                        g_string_append_printf(
+                                        expected, "# %s\n%s=%s\n", other == id ? "command line" : "built-in",
+                                        setting_table[other].key,
+                                        other == id ? values[id] : setting_table[other].built_in);
+
+                g_assert_cmpint(run_daemon("C", arguments, &output, &error), ==, 0);
+                g_assert_cmpstr(output, ==, expected->str);
+                g_assert_cmpstr(error, ==, "");
+        }
+}
+
+/* The warning reaches who typed it, and makes --check-config fail. */
+static void test_useless_glob_option(void) {
+        g_autofree char *output = NULL, *error = NULL;
+
+        g_assert_cmpint(run_daemon("C",
+                                   "--config=/dev/null --check-config --no-timestamps --process-glob=foo*",
+                                   &output, &error),
+                        ==, 1);
+        g_assert_cmpstr(error, ==, "warning: command line: Glob=foo*: " USELESS "\n");
+        g_assert_true(g_str_has_prefix(output, "[Watch]\n# command line\nGlob=foo*\n"));
+}
+
+/* In the characters of the terminal. */
+static void test_help(void) {
+        static const struct {
+                const char *locale, *begin;
+        } table[] = {
+                { "C.UTF-8", "Usage:\n  wbwatchd [OPTION\xe2\x80\xa6]\n" },
+                { "C", "Usage:\n  wbwatchd [OPTION...]\n" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                g_autofree char *output = NULL, *error = NULL;
+
+                g_assert_cmpint(run_daemon(table[i].locale, "-h", &output, &error), ==, 0);
+                g_assert_cmpstr(error, ==, "");
+                if (!g_str_has_prefix(output, table[i].begin))
+                        g_test_fail_printf("%s: %s", table[i].locale, output);
         }
 }
 
@@ -1255,23 +1545,31 @@ int main(int argc, char **argv) {
         ADD_ROWS("overflow", test_row_overflow);
 
         g_test_add_func("/settings/booleans", test_booleans);
+        g_test_add_func("/settings/methods", test_methods);
         g_test_add_func("/settings/numbers", test_numbers);
         g_test_add_func("/settings/durations", test_durations);
         g_test_add_func("/settings/format-duration", test_format_duration);
         g_test_add_func("/settings/duration-round-trip", test_duration_round_trip);
         g_test_add_func("/settings/glob-characters", test_glob_characters);
         g_test_add_func("/settings/glob-cost", test_glob_cost);
+        g_test_add_func("/settings/glob-can-match-kworker", test_glob_can_match_kworker);
         g_test_add_func("/settings/shown-values", test_shown_values);
         g_test_add_func("/settings/sources", test_sources);
         g_test_add_func("/settings/plain-data", test_plain_data);
         g_test_add_func("/settings/file-syntax", test_file_syntax);
         g_test_add_func("/settings/broken-lines", test_broken_lines);
+        g_test_add_func("/settings/useless-glob", test_useless_glob);
         g_test_add_func("/settings/sections", test_sections);
         g_test_add_func("/settings/long-lines-and-nul-bytes", test_long_lines_and_nul_bytes);
         g_test_add_func("/settings/sample", test_sample);
+        g_test_add_func("/settings/refused-options", test_refused_options);
+        g_test_add_func("/settings/setting-options", test_setting_options);
+        g_test_add_func("/settings/useless-glob-option", test_useless_glob_option);
+        g_test_add_func("/settings/help", test_help);
 
         ADD("load-file", test_load_file);
         ADD("odd-files", test_odd_files);
+        ADD("useless-glob-of-command-line", test_useless_glob_of_command_line);
         ADD("load-nothing", test_load_nothing);
         ADD("main-files", test_main_files);
         ADD("drop-ins", test_drop_ins);

@@ -21,8 +21,8 @@
 #define PATIENCE_USEC (20 * USEC_PER_SEC)
 
 #define HEAD                                                                                                 \
-        "# Written by wbwatchd: what was set over the bus to last. It is read when wbwatchd starts or\n"     \
-        "# reloads. Edit it as you like, or delete it to undo all of it. See wbwatch.conf(5).\n"             \
+        "# Written by wbwatchd: what was set permanently over the bus. It is read when wbwatchd starts or\n" \
+        "# reloads. Edit it, or delete it to undo all of it. See wbwatch.conf(5).\n"                         \
         "[Watch]\n"
 
 typedef struct Fixture {
@@ -232,7 +232,10 @@ static void test_every_setting(Fixture *f, const void *data) {
                 [SETTING_CROWD_SIZE] = "10000",
                 [SETTING_CROWD_THRESHOLD] = "24h",
                 [SETTING_POLL_INTERVAL] = "100ms",
-                [SETTING_SWEEP_INTERVAL] = "9min 59s 999ms 999us",
+                [SETTING_COUNT_WAITING] = "yes",
+                [SETTING_SYNC_METHOD] = "syncfs",
+                [SETTING_FILESYSTEM_TIMEOUT] = "59min 59s 999ms 999us",
+                [SETTING_IDLE_SCAN_INTERVAL] = "9min 59s 999ms 999us",
                 [SETTING_RECOVERY] = "0",
                 [SETTING_SYNC_TIMEOUT] = "1s 1ms",
                 [SETTING_DRY_RUN] = "yes",

@@ -6,12 +6,13 @@
  * is one of our own, with the real engine but without its processes, and its clock is ours.
  *
  * Each call that expects a reply gets one, and no other call does; what is sent is valid; the settings stay
- * within their bounds; and a sync begins only when somebody asked for it who may, or a worker is stuck.
+ * within their bounds; and a sync begins only when somebody requested it who may, or a worker is stuck.
  */
 
 #include "messages.h"
 
 #include <glib.h>
+#include <limits.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -63,7 +64,7 @@ static const struct {
         { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Properties", "GetAll", "s" },
         { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Properties", "Set", "sP" },
         { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Introspectable", "Introspect", "" },
-        { "/", "org.freedesktop.DBus.Introspectable", "Introspect", "" },
+        { "/org/wbwatch1", "org.wbwatch1", "SyncFilesystem", "s" },
 };
 
 struct Manager {
@@ -72,8 +73,13 @@ struct Manager {
         Bus *bus;
         Moment now;
 
-        bool may_sync; /* somebody asked for it, or a worker is stuck */
+        bool may_sync;            /* somebody requested it, or a worker is stuck */
+        bool filesystems_pending; /* of the sync under way */
         bool storing;
+        bool has_fault;
+        uint64_t last_single_id, open_single_id; /* of SyncFilesystem; 0: none is open */
+        FilesystemSync results[2];
+        size_t n_results;
 };
 
 /* The manager, as the bus sees it */
@@ -88,20 +94,37 @@ static void check_settings(const Settings *settings) {
         }
 }
 
-static void manager_carry_out(Manager *manager, unsigned actions) {
-        bool dry_run = false;
+/* What a sync began with, as the helpers would have it. */
+static void manager_begin_sync(Manager *manager, const Sync *sync) {
+        fuzz_assert(manager->may_sync);
+        manager->may_sync = false;
 
-        if (actions & ENGINE_START_SYNC) {
-                fuzz_assert(manager->may_sync);
-                manager->may_sync = false;
+        fuzz_assert(sync->dry_run == (sync->rule != RULE_NONE && manager->settings.dry_run));
+        manager->filesystems_pending = !sync->dry_run && sync->method != SYNC_METHOD_SYNC;
+        manager->n_results = 0;
+        if (!manager->filesystems_pending)
+                return;
 
-                dry_run = engine_sync(manager->engine)->dry_run;
-                fuzz_assert(dry_run == manager->settings.dry_run);
+        /* Names may hold anything, and are cut anywhere. */
+        manager->results[manager->n_results++] = (FilesystemSync){ .mountpoint = "/", .type = "ext4" };
+        manager->results[manager->n_results++] =
+                        (FilesystemSync){ .mountpoint = "/m\xff\n\xc3", .type = "\xc3\xbc" };
+        bus_report_filesystems(manager->bus);
+}
+
+static void manager_execute(Manager *manager, const EngineEvents *events) {
+        const EngineEvent *started = engine_events_find(events, EVENT_SYNC_STARTED);
+
+        if (started)
+                manager_begin_sync(manager, &started->sync);
+
+        bus_report(manager->bus, events);
+        if (started && started->sync.dry_run) {
+                EngineEvents more = { .n = 0 };
+
+                engine_sync_ended(manager->engine, manager->now, SYNC_PENDING, &more);
+                manager_execute(manager, &more);
         }
-
-        bus_tell(manager->bus, actions);
-        if (dry_run)
-                manager_carry_out(manager, engine_sync_ended(manager->engine, manager->now, SYNC_PENDING, 0));
 }
 
 const Engine *manager_engine(const Manager *manager) {
@@ -120,30 +143,67 @@ uint64_t manager_lost_events(const Manager *manager) {
         return 7;
 }
 
+const char *manager_fault(const Manager *manager) {
+        return manager->has_fault ? "none of the \xff is seen\n" : "";
+}
+
+void manager_dirty_bytes(const Manager *manager, uint64_t *ret_dirty, uint64_t *ret_writeback) {
+        *ret_dirty = UINT64_MAX;
+        *ret_writeback = 0;
+}
+
+const FilesystemSync *manager_filesystem_results(const Manager *manager, size_t *ret_n) {
+        *ret_n = manager->n_results;
+        return manager->results;
+}
+
 const char *manager_status(const Manager *manager, char *buffer, size_t size) {
         (void) g_strlcpy(buffer, "fuzzed", size);
         return buffer;
 }
 
 void manager_pause(Manager *manager, uint64_t usec) {
+        EngineEvents events = { .n = 0 };
+
         fuzz_assert(usec > 0);
-        manager_carry_out(manager, engine_pause(manager->engine, manager->now, usec));
+        engine_pause(manager->engine, manager->now, usec, &events);
+        manager_execute(manager, &events);
 }
 
 void manager_resume(Manager *manager) {
-        manager_carry_out(manager, engine_resume(manager->engine, manager->now));
+        EngineEvents events = { .n = 0 };
+
+        engine_resume(manager->engine, manager->now, &events);
+        manager_execute(manager, &events);
 }
 
-void manager_force_sync(Manager *manager) {
+void manager_request_sync(Manager *manager) {
+        EngineEvents events = { .n = 0 };
+
         manager->may_sync = true;
-        manager_carry_out(manager, engine_force_sync(manager->engine, manager->now));
+        engine_request_sync(manager->engine, manager->now, &events);
+        manager_execute(manager, &events);
+}
+
+int manager_sync_filesystem(Manager *manager, const char *path, uint64_t *ret_id) {
+        fuzz_assert(path[0] == '/' && strlen(path) < PATH_MAX);
+        if (manager->open_single_id != 0)
+                return -EBUSY;
+        if (streq(path, "/"))
+                return -EPIPE;
+
+        *ret_id = manager->open_single_id = ++manager->last_single_id;
+        return 0;
 }
 
 void manager_apply_settings(Manager *manager, const Settings *settings) {
+        EngineEvents events = { .n = 0 };
+
         check_settings(settings);
         manager->settings = *settings;
-        bus_tell_settings(manager->bus, (1u << _SETTING_MAX) - 1);
-        manager_carry_out(manager, engine_set_settings(manager->engine, manager->now, settings));
+        bus_report_settings(manager->bus, (1u << _SETTING_MAX) - 1);
+        engine_set_settings(manager->engine, manager->now, settings, &events);
+        manager_execute(manager, &events);
 }
 
 int manager_store_settings(Manager *manager, const Settings *settings, unsigned ids) {
@@ -344,10 +404,8 @@ static void answer_question(Fuzz *fuzz, Input *input) {
 /* A setting of ours with a value of its type, to begin with. */
 static void append_property(sd_bus_message *m, Input *input) {
         static const char *const types[] = {
-                [SETTING_TYPE_GLOB] = "s",
-                [SETTING_TYPE_USEC] = "t",
-                [SETTING_TYPE_UNSIGNED] = "u",
-                [SETTING_TYPE_BOOLEAN] = "b",
+                [SETTING_TYPE_GLOB] = "s",    [SETTING_TYPE_USEC] = "t",   [SETTING_TYPE_UNSIGNED] = "u",
+                [SETTING_TYPE_BOOLEAN] = "b", [SETTING_TYPE_METHOD] = "s",
         };
         uint8_t which = input_byte(input);
         const char *type = "s";
@@ -455,44 +513,74 @@ static void take_workers(Input *input, Worker workers[static WORKERS_MAX], size_
         *ret_n = n;
 }
 
-/* Time goes by, and then workers are seen. */
-static void look(Fuzz *fuzz, uint64_t usec, const Worker *workers, size_t n) {
+/* Time passes, and then workers are seen. */
+static void scan(Fuzz *fuzz, uint64_t usec, const Worker *workers, size_t n) {
         Manager *manager = &fuzz->manager;
-        unsigned actions;
+        EngineEvents events = { .n = 0 };
 
         manager->now.monotonic_usec += usec;
         manager->now.realtime_usec += usec;
 
-        actions = engine_look(manager->engine, manager->now, workers, n);
-        if (actions & ENGINE_LOOK_AGAIN) {
+        engine_scan(manager->engine, manager->now, workers, n, &events);
+        if (n > 0)
+                engine_note_others(manager->engine, workers, 1);
+        if (engine_events_find(&events, EVENT_CONFIRM)) {
                 fuzz_assert(engine_state(manager->engine) != ENGINE_PAUSED);
                 manager->may_sync = true;
-                actions |= engine_confirm(manager->engine, manager->now, workers, n);
+                engine_confirm(manager->engine, manager->now, workers, n, &events);
         }
-        manager_carry_out(manager, actions);
+        manager_execute(manager, &events);
 }
 
-/* Workers run for a while; they may be gone afterwards, which ends an episode. */
+/* Workers run for a while, and use CPU time; they may be gone afterwards, which ends an episode. */
 static void live(Fuzz *fuzz, Input *input) {
-        uint8_t n_looks = input_byte(input);
-        uint64_t usec = input_byte(input) * USEC_PER_SEC;
+        uint8_t how = input_byte(input);
+        unsigned n_scans = (how % 8 + 1) * (input_byte(input) % 64);
         Worker workers[WORKERS_MAX];
         size_t n;
 
         take_workers(input, workers, &n);
-        for (unsigned i = n_looks % 8 + 1; i > 0; i--)
-                look(fuzz, usec, workers, n);
-        for (unsigned i = n_looks & 0x80 ? 2 : 0; i > 0; i--)
-                look(fuzz, usec, NULL, 0);
+        for (unsigned i = 0; i < n_scans; i++) {
+                for (size_t k = 0; k < n; k++)
+                        workers[k].cpu_usec += USEC_PER_SEC;
+                scan(fuzz, USEC_PER_SEC, workers, n);
+        }
+        for (unsigned i = how & 0x80 ? 8 : 0; i > 0; i--)
+                scan(fuzz, USEC_PER_SEC, NULL, 0);
 }
 
+/* What a sync waits for has ended: its filesystems, or sync(2). */
 static void end_sync(Fuzz *fuzz, uint8_t how) {
+        static const SyncResult results[] = { SYNC_OK, SYNC_FAILED, SYNC_STALLED };
+        SyncResult result = results[how % ELEMENTSOF(results)];
         Manager *manager = &fuzz->manager;
+        EngineEvents events = { .n = 0 };
 
-        manager_carry_out(
-                        manager,
-                        engine_sync_ended(
-                                        manager->engine, manager->now, how & 1 ? SYNC_FAILED : SYNC_OK, how));
+        if (manager->filesystems_pending) {
+                manager->filesystems_pending = false;
+                for (size_t i = 0; i < manager->n_results; i++)
+                        manager->results[i].result = (FilesystemResult) (how % (FILESYSTEM_FAILED + 1));
+                bus_report_filesystems(manager->bus);
+                engine_filesystems_synced(
+                                manager->engine, manager->now, !(how & 0x80), result, manager->results,
+                                manager->n_results, &events);
+        } else
+                engine_sync_ended(manager->engine, manager->now, result, &events);
+        manager_execute(manager, &events);
+}
+
+/* Of SyncFilesystem. A caller may be lost by then. */
+static void end_single(Fuzz *fuzz, uint8_t how) {
+        Manager *manager = &fuzz->manager;
+        uint64_t id = manager->open_single_id;
+
+        if (id == 0)
+                return;
+
+        manager->open_single_id = 0;
+        bus_filesystem_synced(
+                        manager->bus, id, (FilesystemResult) (how % (FILESYSTEM_FAILED + 1)), how * 12345ULL,
+                        how & 1 ? -EPIPE : -EIO);
 }
 
 static void end_store(Fuzz *fuzz, uint8_t how) {
@@ -501,6 +589,16 @@ static void end_store(Fuzz *fuzz, uint8_t how) {
 
         fuzz->manager.storing = false;
         bus_settings_stored(fuzz->manager.bus, how & 1 ? -EIO : 0);
+}
+
+/* What the manager reports besides events. */
+static void report_changes(Fuzz *fuzz, uint8_t which) {
+        if (which & 0x40) {
+                fuzz->manager.has_fault = !fuzz->manager.has_fault;
+                bus_report_fault(fuzz->manager.bus);
+        }
+        if (which & 0x80)
+                bus_report_event_source(fuzz->manager.bus);
 }
 
 static void start(Fuzz *fuzz) {
@@ -513,7 +611,7 @@ static void start(Fuzz *fuzz) {
 
         settings_init(&manager->settings);
         manager->now = (Moment){ .monotonic_usec = USEC_PER_HOUR, .realtime_usec = USEC_PER_DAY };
-        fuzz_assert(engine_new(&manager->settings, manager->now, &manager->engine) >= 0);
+        fuzz_assert(engine_new(&manager->settings, /* n_cpus= */ 2, manager->now, &manager->engine) >= 0);
         fuzz_assert(sd_event_new(&fuzz->event) >= 0);
         fuzz_assert(bus_new(fuzz->event, manager, &manager->bus) >= 0);
         fuzz_assert(sd_event_run(fuzz->event, USEC_PER_SEC) > 0);
@@ -557,7 +655,9 @@ static void settle(Fuzz *fuzz) {
                 while (!g_queue_is_empty(&fuzz->questions))
                         answer_question(fuzz, &(Input){});
                 end_store(fuzz, 0);
+                end_single(fuzz, FILESYSTEM_OK);
                 end_sync(fuzz, 0);
+                scan(fuzz, SYNC_HELPED_WITHIN_USEC, NULL, 0);
                 run(fuzz);
                 if (!is_settled(fuzz))
                         (void) sd_event_run(fuzz->event, USEC_PER_MSEC);
@@ -577,7 +677,7 @@ static void finish(Fuzz *fuzz) {
 }
 
 static void step(Fuzz *fuzz, Input *input) {
-        uint8_t which = input_byte(input);
+        uint8_t which = input_byte(input), how;
         Input again = *input;
 
         switch (which % 16) {
@@ -593,10 +693,14 @@ static void step(Fuzz *fuzz, Input *input) {
                 answer_question(fuzz, input);
                 break;
         case 12:
-                end_sync(fuzz, input_byte(input));
+                how = input_byte(input);
+                end_single(fuzz, how);
+                end_sync(fuzz, how);
                 break;
         case 13:
-                end_store(fuzz, input_byte(input));
+                how = input_byte(input);
+                end_store(fuzz, how);
+                report_changes(fuzz, how);
                 break;
         case 14:
                 live(fuzz, input);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Any text as a glob, and what follows its NUL as a name. Whatever is taken as a glob is matched in a bounded
- * time: fnmatch(3) takes exponential time for some. */
+/* Any text as a glob, and what follows its NUL as a name. Whatever is accepted as a glob is matched in a
+ * bounded time: fnmatch(3) takes exponential time for some. A glob that is said to match no kernel worker
+ * matches none. */
 
 #include "fuzz.h"
 
@@ -9,8 +10,8 @@
 #include <fnmatch.h>
 #include <glib.h>
 
-#include "kworkers.h"
 #include "settings.h"
+#include "worker.h"
 
 /* The bound in settings.c was set for 70 ms of CPU time, on a slow machine; a sanitizer does not slow
  * fnmatch(3). */
@@ -18,6 +19,14 @@
 
 /* Lets libFuzzer follow what is slow: fnmatch(3) itself has no coverage to tell. */
 static uint8_t slowness[32] __attribute__((section("__libfuzzer_extra_counters"), used));
+
+static void check_kworker(const char *glob, const char *name) {
+        char worker[WORKER_NAME_MAX + 1] = "kworker/";
+
+        (void) g_strlcat(worker, name, sizeof(worker));
+        fuzz_assert(fnmatch(glob, worker, FNM_EXTMATCH) != 0 || glob_can_match_kworker(glob));
+        fuzz_assert(!g_str_has_prefix(glob, "kworker/") || glob_can_match_kworker(glob));
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         char *text = fuzz_text(data, size), *error = NULL;
@@ -42,6 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 used_usec = usec_now(CLOCK_THREAD_CPUTIME_ID) - start_usec;
                 slowness[g_bit_storage(used_usec) % sizeof(slowness)] = 1;
                 fuzz_assert(used_usec < MATCH_USEC_MAX);
+                check_kworker(settings.glob, name);
         }
 
         free(text);

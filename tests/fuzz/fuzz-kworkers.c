@@ -2,7 +2,7 @@
 
 /*
  * Any bytes as the files of a proc root: the list of kthreadd's children, and comm and stat of one of them,
- * with two newlines between them. Whether a look finds the worker is held against the rules, one by one. The
+ * with two newlines between them. What a scan finds is compared with the rules, one by one. The
  * tree is on a filesystem in memory that has no place in the machine's tree, so that it goes with the process
  * however that ends.
  */
@@ -102,56 +102,80 @@ static bool list_has(const uint8_t *list, size_t size, uint64_t wanted) {
         return !names_any;
 }
 
-/* A kworker that runs, and that the glob means. */
-static bool name_is_asked_for(const char *name) {
+/* What a name makes of a worker. */
+typedef enum Verdict {
+        NOT_RUNNING,
+        OTHER_WORK,
+        MATCHES,
+} Verdict;
+
+static Verdict judge_name(const char *name) {
         const char *rest = g_str_has_prefix(name, "kworker/") ? name + strlen("kworker/") : "";
 
-        return worker_name_work(name) && strstr(rest, "inode_switch_wbs");
+        if (!worker_name_work(name))
+                return NOT_RUNNING;
+        return strstr(rest, "inode_switch_wbs") ? MATCHES : OTHER_WORK;
 }
 
-static bool comm_is_asked_for(const uint8_t *comm, size_t size) {
+static Verdict judge_comm(const uint8_t *comm, size_t size) {
         char name[WORKER_NAME_MAX + 1] = "";
 
         if (size > 0 && size <= WORKER_NAME_MAX + 1 && comm[size - 1] == '\n')
                 size--;
         if (size > 0)
                 memcpy(name, comm, MIN(size, (size_t) WORKER_NAME_MAX));
-        return name_is_asked_for(name);
+        return judge_name(name);
 }
 
-static bool stat_is_worker(const uint8_t *stat, size_t size, Worker *ret) {
+static Verdict judge_stat(const uint8_t *stat, size_t size, Worker *ret) {
         const uint64_t wanted = PF_KTHREAD | PF_WQ_WORKER;
         uint64_t flags;
 
-        return worker_parse_stat((const char *) stat, MIN(size, (size_t) STAT_SIZE), ret, &flags) >= 0 &&
-               ret->pid == PID_NUMBER && (flags & wanted) == wanted && name_is_asked_for(ret->name);
+        if (worker_parse_stat((const char *) stat, MIN(size, (size_t) STAT_SIZE), ret, &flags) < 0 ||
+            ret->pid != PID_NUMBER || (flags & wanted) != wanted)
+                return NOT_RUNNING;
+        return judge_name(ret->name);
 }
 
-static void check_look(int root, const Worker *expected) {
+static void check_workers(const Worker *workers, size_t n_workers, const Worker *expected) {
+        fuzz_assert(n_workers == (expected ? 1 : 0));
+        if (expected)
+                fuzz_assert(memcmp(workers, expected, sizeof(*expected)) == 0);
+}
+
+static void check_scan(KworkerReader *reader, bool want_others, const Worker *worker, const Worker *other) {
+        KworkerScan scan = {};
+
+        if (kworker_reader_scan(reader, GLOB, want_others, &scan) < 0) {
+                fuzz_assert(!worker && !other);
+                return;
+        }
+
+        check_workers(scan.workers, scan.n_workers, worker);
+        check_workers(scan.others, scan.n_others, other);
+        fuzz_assert(scan.trouble == 0);
+        if (worker || other)
+                fuzz_assert(scan.found_kthread);
+        if (!scan.found_kthread)
+                fuzz_assert(kworker_reader_fault_reason(reader));
+}
+
+/* comm and stat: what they say of the worker, if it is listed. */
+static void check_scans(int root, Verdict comm, Verdict stat, const Worker *worker) {
         KworkerReader *reader = NULL;
+        const Worker *matching = stat == MATCHES ? worker : NULL,
+                     *spinning = stat == OTHER_WORK && worker->state == 'R' ? worker : NULL;
         char path[64];
 
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", root);
         fuzz_assert(kworker_reader_new(path, &reader) >= 0);
 
-        /* The second look meets what the first one has kept. */
-        for (unsigned i = 0; i < 2; i++) {
-                KworkerLook look = {};
-
-                if (kworker_reader_look(reader, GLOB, &look) < 0) {
-                        fuzz_assert(!expected);
-                        continue;
-                }
-
-                fuzz_assert(look.n_workers == (expected ? 1 : 0));
-                fuzz_assert(!look.incomplete);
-                if (expected) {
-                        fuzz_assert(look.found_kthread);
-                        fuzz_assert(memcmp(look.workers, expected, sizeof(*expected)) == 0);
-                }
-                if (!look.found_kthread)
-                        fuzz_assert(kworker_reader_fault_reason(reader));
-        }
+        /* The second one meets the workers of the first. */
+        for (unsigned i = 0; i < 2; i++)
+                check_scan(reader, /* want_others= */ false, comm == MATCHES ? matching : NULL, NULL);
+        for (unsigned i = 0; i < 2; i++)
+                check_scan(reader, /* want_others= */ true, comm != NOT_RUNNING ? matching : NULL,
+                           comm != NOT_RUNNING ? spinning : NULL);
 
         kworker_reader_free(reader);
 }
@@ -160,16 +184,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         int root = get_root();
         Worker worker = {};
         const uint8_t *part;
-        bool expected;
+        Verdict comm, stat;
+        bool listed;
         size_t n;
 
         n = next_part(&data, &size, &part);
         write_file(root, "2/task/2/children", part, n);
-        expected = list_has(part, n, PID_NUMBER);
+        listed = list_has(part, n, PID_NUMBER);
 
         n = next_part(&data, &size, &part);
         write_file(root, PID "/comm", part, n);
-        expected &= comm_is_asked_for(part, n);
+        comm = listed ? judge_comm(part, n) : NOT_RUNNING;
 
         /* Without a third part the stat is a good one. */
         if (size == 0) {
@@ -177,8 +202,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 size = strlen(good_stat);
         }
         write_file(root, PID "/stat", data, size);
-        expected &= stat_is_worker(data, size, &worker);
+        stat = judge_stat(data, size, &worker);
 
-        check_look(root, expected ? &worker : NULL);
+        check_scans(root, comm, stat, &worker);
         return 0;
 }

@@ -7,7 +7,7 @@
 
 #include <glib.h>
 
-#include "kworkers.h"
+#include "worker.h"
 
 #define NAME_PATTERN "\\Akworker/(?:R-[^+]*|u?[0-9]+(?::[0-9]*)?[A-Z]*)\\+"
 

@@ -58,7 +58,7 @@ const char *input_text(Input *input, char buffer[static INPUT_TEXT_MAX + 1]) {
                 "CrowdSize",
                 "CrowdThresholdUSec",
                 "PollIntervalUSec",
-                "SweepIntervalUSec",
+                "IdleScanIntervalUSec",
                 "RecoveryUSec",
                 "SyncTimeoutUSec",
                 "DryRun",
@@ -87,6 +87,16 @@ const char *input_text(Input *input, char buffer[static INPUT_TEXT_MAX + 1]) {
                 "\xc3\xbc",
                 " ",
                 "%s%n",
+                "CountWaiting",
+                "SyncMethod",
+                "FilesystemTimeoutUSec",
+                "FilesystemResults",
+                "Fault",
+                "auto",
+                "sync",
+                "syncfs",
+                "/",
+                "/srv/\n",
         };
         uint8_t which = input_byte(input);
         size_t size;

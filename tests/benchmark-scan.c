@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * What a look at the kernel workers costs, with few and many processes, and with few and many kernel threads.
+ * What a scan of the kernel workers costs, with few and many processes, and with few and many kernel threads.
  *
  * A real machine cannot be given 6,000 kernel threads at will. But in a pid namespace of its own with a proc
  * filesystem of its own, pid 2 can be any process, and its children are listed and read just as those of
- * kthreadd are. Files are mounted over the stat of pid 2 and over what tells that some of its children are
+ * kthreadd are. Files are mounted over the stat of pid 2 and over what shows some of its children as
  * running workers. So each of these figures is one of the real proc filesystem.
  */
 
@@ -58,11 +58,11 @@ static void start_sleepers(unsigned n) {
                         g_error("can't start a process, after %u: %s", i - 1, g_strerror(errno));
 }
 
-static void tell(int fd, char c) {
+static void notify(int fd, char c) {
         g_assert_cmpint(write(fd, &c, 1), ==, 1);
 }
 
-static void await_told(int fd) {
+static void await_notification(int fd) {
         char c;
 
         if (read(fd, &c, 1) != 1)
@@ -70,7 +70,7 @@ static void await_told(int fd) {
 }
 
 /* Pid 1 of the namespace: starts pid 2, which starts the kernel threads, and then the other processes. */
-G_NORETURN static void run_init(unsigned n_kthreads, unsigned n_others, int told_fd) {
+G_NORETURN static void run_init(unsigned n_kthreads, unsigned n_others, int started_fd) {
         int ready[2];
         pid_t kthreadd;
 
@@ -83,14 +83,14 @@ G_NORETURN static void run_init(unsigned n_kthreads, unsigned n_others, int told
         if (kthreadd == 0) {
                 g_assert_no_errno(prctl(PR_SET_NAME, "kworker/0:1-eve"));
                 start_sleepers(n_kthreads);
-                tell(ready[1], 'r');
+                notify(ready[1], 'r');
                 (void) sleep_forever(NULL);
         }
         g_assert_cmpint(kthreadd, ==, KTHREADD_PID);
-        await_told(ready[0]);
+        await_notification(ready[0]);
 
         start_sleepers(n_others);
-        tell(told_fd, 'r');
+        notify(started_fd, 'r');
         (void) sleep_forever(NULL);
 }
 
@@ -115,20 +115,20 @@ static void cover_worker(pid_t pid) {
 static World world_new(unsigned n_kthreads, unsigned n_others) {
         g_autofree char *kthreadd = fake_proc_stat_text(2, "kthreadd", FLAGS_KTHREAD, /* start_time= */ 0);
         World world;
-        int told[2];
+        int started[2];
 
         (void) mkdir(PROC_ROOT, 0755);
-        g_assert_no_errno(pipe2(told, O_CLOEXEC));
+        g_assert_no_errno(pipe2(started, O_CLOEXEC));
 
         world.init = (pid_t) syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
         if (world.init < 0)
                 measure_skip("it needs a pid namespace: %s", g_strerror(errno));
         if (world.init == 0)
-                run_init(n_kthreads, n_others, told[1]);
+                run_init(n_kthreads, n_others, started[1]);
 
-        g_assert_no_errno(close(told[1]));
-        await_told(told[0]);
-        g_assert_no_errno(close(told[0]));
+        g_assert_no_errno(close(started[1]));
+        await_notification(started[0]);
+        g_assert_no_errno(close(started[0]));
 
         cover(KTHREADD_PID, "stat", kthreadd);
         for (pid_t pid = KTHREADD_PID + 1; pid <= KTHREADD_PID + N_RUNNING; pid++)
@@ -142,15 +142,15 @@ static void world_done(World *world) {
         g_assert_cmpint(waitpid(world->init, NULL, 0), ==, world->init);
 }
 
-/* n looks that find n_running workers, that far apart. */
-static void measure_looks(
+/* n scans that find n_running workers, that far apart. */
+static void measure_scans(
                 const char *glob,
                 size_t n_running,
                 unsigned n,
                 unsigned pause_usec,
                 Samples *usec) {
         _cleanup_(kworker_reader_freep) KworkerReader *reader = NULL;
-        KworkerLook look;
+        KworkerScan scan;
 
         g_assert_cmpint(kworker_reader_new(PROC_ROOT, &reader), ==, 0);
         for (unsigned i = 0; i <= n; i++) {
@@ -158,18 +158,18 @@ static void measure_looks(
 
                 g_usleep(pause_usec);
                 begin_usec = thread_cpu_usec();
-                g_assert_cmpint(kworker_reader_look(reader, glob, &look), ==, 0);
+                g_assert_cmpint(kworker_reader_scan(reader, glob, /* want_others= */ false, &scan), ==, 0);
                 /* The first one opens what the others keep open. */
                 if (i > 0)
                         samples_add(usec, thread_cpu_usec() - begin_usec);
 
-                g_assert_true(look.found_kthread);
-                g_assert_cmpuint(look.n_workers, ==, n_running);
+                g_assert_true(scan.found_kthread);
+                g_assert_cmpuint(scan.n_workers, ==, n_running);
         }
 }
 
-/* As the Rust tool looks: it reads the folder and the stat of each process. */
-static unsigned scan(void) {
+/* As the Rust tool scans: it reads the folder and the stat of each process. */
+static unsigned scan_folder(void) {
         DIR *folder = opendir(PROC_ROOT);
         struct dirent *entry;
         unsigned n = 0;
@@ -195,26 +195,26 @@ static unsigned scan(void) {
         return n;
 }
 
-static void measure_scans(unsigned n, unsigned pause_usec, Samples *usec) {
+static void measure_folder_scans(unsigned n, unsigned pause_usec, Samples *usec) {
         for (unsigned i = 0; i <= n; i++) {
                 double begin_usec;
 
                 g_usleep(pause_usec);
                 begin_usec = thread_cpu_usec();
-                g_assert_cmpuint(scan(), ==, N_RUNNING);
+                g_assert_cmpuint(scan_folder(), ==, N_RUNNING);
                 if (i > 0)
                         samples_add(usec, thread_cpu_usec() - begin_usec);
         }
 }
 
-/* The whole daemon, busy: the look, the engine, and the loop around them. */
+/* The whole daemon, busy: the scan, the engine, and the loop around them. */
 static void measure_daemon(unsigned n_processes) {
         Daemon daemon =
                         daemon_start(NULL, NULL, "PollIntervalSec=100ms\nThresholdSec=1h\nCrowdSize=0\n",
                                      "--proc-root", PROC_ROOT, NULL);
         unsigned n_parts = measure_short ? 1 : 5;
         _cleanup_samples_ Samples usec = samples_new();
-        double calls, looks;
+        double calls, scans;
         Tracer tracer;
 
         daemon_settle(&daemon);
@@ -225,30 +225,30 @@ static void measure_daemon(unsigned n_processes) {
                 used = usage_since(daemon.pid, before);
                 samples_add(&usec, used.cpu_msec * 1000 / used.wakeups);
         }
-        samples_report(&usec, "us", "look/daemon/%u/cpu", n_processes);
+        samples_report(&usec, "us", "scan/daemon/%u/cpu", n_processes);
 
         tracer = trace_begin(daemon.pid);
         g_usleep(1 * USEC_PER_SEC);
-        trace_end(&tracer, "epoll_wait", &calls, &looks);
-        report(calls / looks, "calls", "look/daemon/%u/system-calls", n_processes);
+        trace_end(&tracer, "epoll_wait", &calls, &scans);
+        report(calls / scans, "calls", "scan/daemon/%u/system-calls", n_processes);
         daemon_stop(&daemon);
 }
 
 static void measure_world(unsigned total) {
-        _cleanup_samples_ Samples look_usec = samples_new(), cold_look_usec = samples_new(),
-                                  scan_usec = samples_new(), cold_scan_usec = samples_new();
+        _cleanup_samples_ Samples scan_usec = samples_new(), cold_scan_usec = samples_new(),
+                                  folder_usec = samples_new(), cold_folder_usec = samples_new();
         unsigned n = measure_short ? 5 : 30;
 
-        measure_looks(GLOB, N_RUNNING, n * 10, 0, &look_usec);
-        samples_report(&look_usec, "us", "look/%u/cpu", total);
-        measure_scans(n, 0, &scan_usec);
-        samples_report(&scan_usec, "us", "look/%u/scan-cpu", total);
+        measure_scans(GLOB, N_RUNNING, n * 10, 0, &scan_usec);
+        samples_report(&scan_usec, "us", "scan/%u/cpu", total);
+        measure_folder_scans(n, 0, &folder_usec);
+        samples_report(&folder_usec, "us", "scan/%u/folder-cpu", total);
 
         /* What is used but ten times a second has to be fetched into the caches each time. */
-        measure_looks(GLOB, N_RUNNING, n, 100 * USEC_PER_MSEC, &cold_look_usec);
-        samples_report(&cold_look_usec, "us", "look/%u/cold-cpu", total);
-        measure_scans(n, 100 * USEC_PER_MSEC, &cold_scan_usec);
-        samples_report(&cold_scan_usec, "us", "look/%u/cold-scan-cpu", total);
+        measure_scans(GLOB, N_RUNNING, n, 100 * USEC_PER_MSEC, &cold_scan_usec);
+        samples_report(&cold_scan_usec, "us", "scan/%u/cold-cpu", total);
+        measure_folder_scans(n, 100 * USEC_PER_MSEC, &cold_folder_usec);
+        samples_report(&cold_folder_usec, "us", "scan/%u/cold-folder-cpu", total);
 
         measure_daemon(total);
 }
@@ -273,9 +273,9 @@ static void measure_kthreads(void) {
                 _cleanup_samples_ Samples usec = samples_new();
                 World world = world_new(totals[i], 200);
 
-                measure_looks("kworker/*none*", 0, measure_short ? 20 : 200, 0, &usec);
-                samples_report(&usec, "us", "sweep/%u/cpu", totals[i]);
-                report(samples_median(&usec) / totals[i], "us", "sweep/%u/cpu-of-each", totals[i]);
+                measure_scans("kworker/*none*", 0, measure_short ? 20 : 200, 0, &usec);
+                samples_report(&usec, "us", "idle-scan/%u/cpu", totals[i]);
+                report(samples_median(&usec) / totals[i], "us", "idle-scan/%u/cpu-of-each", totals[i]);
                 world_done(&world);
         }
 }

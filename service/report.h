@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/* What the daemon says to people: log lines with their journal fields, and the status text. */
+
+#include "engine.h"
+#include "settings.h"
+
+#define REPORT_STATUS_MAX 512
+
+/* Logs what happened, a line for each event that people need to know of. Episodes, syncs and waiting workers
+ * carry a MESSAGE_ID (messages.h). */
+void report_events(const EngineEvents *events);
+
+/* What a status text shows beside the engine. */
+typedef struct ReportContext {
+        const Engine *engine;
+        const Settings *settings;
+        const char *fault;          /* "" when there is none */
+        const char *polling_reason; /* why thread creation events are not received, or NULL */
+        uint64_t now_usec;          /* CLOCK_MONOTONIC */
+} ReportContext;
+
+/* What is seen, and why it acts or does not, in one line. A size of REPORT_STATUS_MAX always suffices.
+ * Returns buffer. */
+const char *report_status(const ReportContext *context, char *buffer, size_t size);
+
+/* When workers count as stuck, for people: "stuck after 30s, or a crowd of 4 for 10s". Returns buffer. */
+const char *report_limits(const Engine *engine, const Settings *settings, char *buffer, size_t size);

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* Parses what /proc/PID/{comm,stat} show of a kernel worker: see worker.h. */
+
+#include "worker.h"
+
+#include <glib.h>
+
+const char *worker_name_work(const char *name) {
+        const char *mark;
+
+        if (strncmp(name, "kworker/", strlen("kworker/")) != 0)
+                return NULL;
+        mark = name + strlen("kworker/");
+
+        if (strncmp(mark, "R-", 2) == 0)
+                /* A rescuer: `R-` and the name of its workqueue. It has a mark only while it works. A
+                 * `-` may belong to either name, so that it says nothing; a `+` in a workqueue's name would
+                 * be mistaken for a mark, but no workqueue of the kernel's own has one. */
+                mark += strcspn(mark, "+");
+        else {
+                /* `0:1`, `0:1H` or `u8:3`. Kernels before 6.10 cut this id at 15 bytes with the prefix, so
+                 * that its end may be missing: on a large machine down to `u131072`. */
+                if (*mark == 'u')
+                        mark++;
+                if (!g_ascii_isdigit(*mark))
+                        return NULL; /* kworker/dying, or another's name */
+                mark += strspn(mark, "0123456789");
+                if (*mark == ':')
+                        mark += 1 + strspn(mark + 1, "0123456789");
+                mark += strspn(mark, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+        }
+
+        return *mark == '+' ? mark + 1 : NULL;
+}
+
+/* Takes one space and the number behind it from the front of the text. What may be negative is only ever
+ * skipped, with ret NULL. The text must go on behind the number: else the number itself may have been cut. */
+static int take_field(const char **text, const char *end, uint64_t *ret) {
+        const char *p = *text, *digits;
+        uint64_t value = 0;
+
+        if (p == end || *p++ != ' ')
+                return -EBADMSG;
+        if (p < end && !ret && *p == '-')
+                p++;
+
+        for (digits = p; p < end && g_ascii_isdigit(*p); p++)
+                if (__builtin_mul_overflow(value, 10, &value) ||
+                    __builtin_add_overflow(value, (uint64_t) (*p - '0'), &value))
+                        return -EBADMSG;
+        if (p == digits || p == end)
+                return -EBADMSG;
+
+        if (ret)
+                *ret = value;
+        *text = p;
+        return 0;
+}
+
+/* The same for fields that are not needed. */
+static int skip_fields(const char **text, const char *end, unsigned n) {
+        for (; n > 0; n--) {
+                int r = take_field(text, end, NULL);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+/* Takes the pid, the first field. */
+static int take_pid(const char **text, const char *end, Worker *worker) {
+        const char *p = *text;
+        uint64_t pid = 0;
+
+        while (p < end && g_ascii_isdigit(*p)) {
+                pid = pid * 10 + (uint64_t) (*p++ - '0');
+                if (pid > INT32_MAX)
+                        return -EBADMSG;
+        }
+        if (pid == 0)
+                return -EBADMSG;
+
+        worker->pid = (pid_t) pid;
+        *text = p;
+        return 0;
+}
+
+/* Takes the name in parentheses and the state's letter, fields 2 and 3. */
+static int take_name_and_state(const char **text, const char *end, Worker *worker) {
+        const char *p = *text, *name, *name_end;
+        size_t size;
+
+        if (end - p < 2 || p[0] != ' ' || p[1] != '(')
+                return -EBADMSG;
+        name = p + 2;
+        name_end = memrchr(name, ')', (size_t) (end - name));
+        if (!name_end || memchr(name, '\0', (size_t) (name_end - name)))
+                return -EBADMSG;
+        size = (size_t) (name_end - name);
+
+        p = name_end + 1;
+        if (end - p < 2 || p[0] != ' ' || !g_ascii_isalpha(p[1]))
+                return -EBADMSG;
+
+        memcpy(worker->name, name, MIN(size, (size_t) WORKER_NAME_MAX));
+        worker->state = p[1];
+        *text = p + 2;
+        return 0;
+}
+
+/* Takes user and system time, fields 14 and 15. */
+static int take_cpu_time(const char **text, const char *end, Worker *worker) {
+        uint64_t user, system, ticks;
+        int r;
+
+        r = take_field(text, end, &user);
+        if (r >= 0)
+                r = take_field(text, end, &system);
+        if (r < 0)
+                return r;
+
+        /* These ticks are 1/100 s wherever it matters, whatever the kernel's own are: a second divides
+         * evenly. */
+        if (__builtin_add_overflow(user, system, &ticks) ||
+            __builtin_mul_overflow(ticks, USEC_PER_SEC / (uint64_t) sysconf(_SC_CLK_TCK), &worker->cpu_usec))
+                return -EBADMSG;
+        return 0;
+}
+
+int worker_parse_stat(const char *text, size_t size, Worker *ret, uint64_t *ret_flags) {
+        const char *end = text + size;
+        Worker worker = {};
+        uint64_t flags;
+        int r;
+
+        r = take_pid(&text, end, &worker);
+        if (r >= 0)
+                r = take_name_and_state(&text, end, &worker);
+        if (r >= 0)
+                r = skip_fields(&text, end, 5); /* 4 to 8: ppid, pgrp, session, tty, tpgid */
+        if (r >= 0)
+                r = take_field(&text, end, &flags); /* 9 */
+        if (r >= 0)
+                r = skip_fields(&text, end, 4); /* 10 to 13: page faults */
+        if (r >= 0)
+                r = take_cpu_time(&text, end, &worker);
+        if (r >= 0)
+                r = skip_fields(&text, end,
+                                6); /* 16 to 21: children's times, priority, nice, threads, timer */
+        if (r >= 0)
+                r = take_field(&text, end, &worker.start_time); /* 22 */
+        if (r < 0)
+                return r;
+
+        *ret = worker;
+        *ret_flags = flags;
+        return 0;
+}
