@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * The load that makes an affected kernel stall, for the VM test: very many inodes that are owned by one
- * cgroup, which then goes away.
+ * The loads that make a kernel switch very many inodes, for the VM test: inodes that are owned by one cgroup,
+ * which then goes away.
  *
  *   switch-inodes create DIR COUNT   COUNT small files in 20 folders, each last read a year ago
- *   switch-inodes read DIR           opens and reads each of them
+ *   switch-inodes read DIR...        opens and reads each of them
+ *   switch-inodes write DIR COUNT    COUNT small files in 20 folders, written and synced
  *
  * On a filesystem that is mounted with lazytime and strictatime, each read makes the inode dirty in the
  * reader's cgroup. So run "read" as the only process of a cgroup of its own, with the memory and io
  * controllers, when nothing has the inodes in memory any more: when it ends, and its cgroup with it, the
- * kernel moves them all to the parent.
+ * kernel moves them all to the parent. After "write" in such a cgroup they are clean, and move as well.
  *
  * Linked statically, so that it runs in any guest.
  */
@@ -36,6 +37,7 @@ static int fail(const char *what, const char *path) {
         return r;
 }
 
+/* times is NULL where they do not matter. */
 static int create_file(const char *path, const struct timespec times[2]) {
         static const char text[] = "a few bytes\n";
         int fd, r = 0;
@@ -46,21 +48,16 @@ static int create_file(const char *path, const struct timespec times[2]) {
 
         if (write(fd, text, sizeof(text) - 1) != (ssize_t) (sizeof(text) - 1))
                 r = fail("write", path);
-        else if (futimens(fd, times) < 0)
+        else if (times && futimens(fd, times) < 0)
                 r = fail("set the times of", path);
 
         close(fd);
         return r;
 }
 
-static int create(const char *directory, unsigned long count) {
-        struct timespec times[2];
+static int create_files(const char *directory, unsigned long count, const struct timespec times[2]) {
         char path[4096];
         int r;
-
-        clock_gettime(CLOCK_REALTIME, &times[0]);
-        times[0].tv_sec -= YEAR_SEC;
-        times[1] = times[0];
 
         for (unsigned folder = 0; folder < FOLDERS; folder++) {
                 snprintf(path, sizeof(path), "%s/%u", directory, folder);
@@ -75,6 +72,35 @@ static int create(const char *directory, unsigned long count) {
                         return r;
         }
 
+        return 0;
+}
+
+static int create(const char *directory, unsigned long count) {
+        struct timespec times[2];
+
+        clock_gettime(CLOCK_REALTIME, &times[0]);
+        times[0].tv_sec -= YEAR_SEC;
+        times[1] = times[0];
+        return create_files(directory, count, times);
+}
+
+static int write_and_sync(const char *directory, unsigned long count) {
+        int fd, r;
+
+        r = create_files(directory, count, NULL);
+        if (r < 0)
+                return r;
+
+        fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return fail("open", directory);
+        if (syncfs(fd) < 0)
+                r = fail("sync", directory);
+        close(fd);
+        if (r < 0)
+                return r;
+
+        printf("wrote %lu files\n", count);
         return 0;
 }
 
@@ -93,24 +119,24 @@ static int read_file(const char *path) {
         return r;
 }
 
-static int read_all(char *directory) {
-        char *paths[] = { directory, NULL };
+/* directories ends with NULL. */
+static int read_all(char *const *directories) {
         unsigned long count = 0;
         FTSENT *entry;
         FTS *tree;
         int r = 0;
 
         /* FTS_NOSTAT: what is not a folder is read, and lost+found and the like are empty. */
-        tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT | FTS_XDEV, NULL);
+        tree = fts_open(directories, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT | FTS_XDEV, NULL);
         if (!tree)
-                return fail("look into", directory);
+                return fail("read", directories[0]);
 
         while (r >= 0 && (errno = 0, entry = fts_read(tree)))
                 switch (entry->fts_info) {
                 case FTS_ERR:
                 case FTS_DNR:
                         errno = entry->fts_errno;
-                        r = fail("look into", entry->fts_path);
+                        r = fail("read", entry->fts_path);
                         break;
                 case FTS_F:
                 case FTS_NSOK:
@@ -121,7 +147,7 @@ static int read_all(char *directory) {
                         break;
                 }
         if (r >= 0 && errno != 0)
-                r = fail("look into", directory);
+                r = fail("read", directories[0]);
 
         fts_close(tree);
         if (r < 0)
@@ -149,17 +175,20 @@ static int parse_count(const char *text, unsigned long *ret) {
 
 int main(int argc, char *argv[]) {
         unsigned long count;
+        int r;
 
-        if (argc == 4 && strcmp(argv[1], "create") == 0) {
+        if (argc == 4 && (strcmp(argv[1], "create") == 0 || strcmp(argv[1], "write") == 0)) {
                 if (parse_count(argv[3], &count) < 0)
                         return EXIT_FAILURE;
-                return create(argv[2], count) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+                r = argv[1][0] == 'c' ? create(argv[2], count) : write_and_sync(argv[2], count);
+                return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         }
 
-        if (argc == 3 && strcmp(argv[1], "read") == 0)
-                return read_all(argv[2]) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        if (argc >= 3 && strcmp(argv[1], "read") == 0)
+                return read_all(argv + 2) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 
         fprintf(stderr, "usage: switch-inodes create DIR COUNT\n"
-                        "       switch-inodes read DIR\n");
+                        "       switch-inodes read DIR...\n"
+                        "       switch-inodes write DIR COUNT\n");
         return EXIT_FAILURE;
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * Looks at all kernel workers that run inode_switch_wbs or last ran it, every 250 ms, and prints what it saw:
+ * Scans all kernel workers for those that run inode_switch_wbs or last ran it, every 250 ms, and prints them:
  *
- *   # 0 started at T                                      CLOCK_REALTIME in microseconds, for comparing with
- * others t_ms pid starttime_ticks state cpu_ticks name         a worker that was there at this look, running
- * (+) or idle (-) t_ms                                                  a look that found none
+ *   # 0 started at T                                 CLOCK_REALTIME in microseconds, to compare with others
+ *   t_ms pid starttime_ticks state cpu_ticks name    a worker of this scan, running (+) or idle (-)
+ *   t_ms                                             a scan that found none
  *
- * It ends after SECONDS, or when QUIET seconds have passed since the last look that found one running (after
- * the first that did), or on SIGTERM. It is meant for the minute in which the workers have taken all CPUs: it
- * has a real-time priority and locks its memory.
+ * Ends after SECONDS, or when QUIET seconds have passed since the last scan that found one running (after the
+ * first that did), or on SIGTERM. Meant for the minute in which the workers have taken all CPUs: it has a
+ * real-time priority and locks its memory.
  *
  * Linked statically, so that it runs in any guest.
  */
@@ -63,7 +63,7 @@ static ssize_t read_small(int directory, const char *name, char *buffer, size_t 
 
 /* Prints one line if pid is such a worker. Returns 1 if it runs, 0 if it is idle, -1 if it is no such worker.
  */
-static int look_at(int proc, const char *pid, int64_t time_msec) {
+static int scan_worker(int proc, const char *pid, int64_t time_msec) {
         unsigned long long user_ticks, system_ticks, start_ticks;
         char path[300], stat[1024], state;
         const char *name, *end;
@@ -89,8 +89,8 @@ static int look_at(int proc, const char *pid, int64_t time_msec) {
         return memmem(name, (size_t) (end - name), "+" WORK, sizeof("+" WORK) - 1) ? 1 : 0;
 }
 
-/* One look at all; returns whether one runs. */
-static bool look(DIR *proc, int64_t time_msec) {
+/* Scans all workers; returns whether one runs. */
+static bool scan(DIR *proc, int64_t time_msec) {
         bool found = false, running = false;
         struct dirent *entry;
 
@@ -100,7 +100,7 @@ static bool look(DIR *proc, int64_t time_msec) {
 
                 if (!isdigit((unsigned char) entry->d_name[0]))
                         continue;
-                r = look_at(dirfd(proc), entry->d_name, time_msec);
+                r = scan_worker(dirfd(proc), entry->d_name, time_msec);
                 if (r >= 0)
                         found = true;
                 if (r > 0)
@@ -119,7 +119,7 @@ static int parse_seconds(const char *text, long *ret) {
         errno = 0;
         value = strtol(text, &end, 10);
         if (errno != 0 || *end != '\0' || end == text || value < 1 || value > 86400) {
-                fprintf(stderr, "observe: bad number of seconds \"%s\": not from 1 to 86400\n", text);
+                fprintf(stderr, "scan: bad number of seconds \"%s\": not from 1 to 86400\n", text);
                 return -EINVAL;
         }
 
@@ -137,23 +137,23 @@ int main(int argc, char *argv[]) {
         DIR *proc;
 
         if (argc != 3) {
-                fprintf(stderr, "usage: observe SECONDS QUIET\n");
+                fprintf(stderr, "usage: scan SECONDS QUIET\n");
                 return EXIT_FAILURE;
         }
         if (parse_seconds(argv[1], &seconds) < 0 || parse_seconds(argv[2], &quiet) < 0)
                 return EXIT_FAILURE;
 
-        /* All output waits in memory: a write could hang, and takes time from those observed. */
+        /* All output waits in memory: a write could hang, and takes time from those scand. */
         setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
         if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0 || sched_setscheduler(0, SCHED_FIFO, &priority) < 0) {
-                fprintf(stderr, "observe: cannot get a real-time priority and locked memory: %m\n");
+                fprintf(stderr, "scan: cannot get a real-time priority and locked memory: %m\n");
                 return EXIT_FAILURE;
         }
         sigaction(SIGTERM, &action, NULL);
 
         proc = opendir("/proc");
         if (!proc) {
-                fprintf(stderr, "observe: cannot open /proc: %m\n");
+                fprintf(stderr, "scan: cannot open /proc: %m\n");
                 return EXIT_FAILURE;
         }
 
@@ -171,7 +171,7 @@ int main(int argc, char *argv[]) {
                 if (terminated || time_msec > seconds * 1000)
                         break;
 
-                if (look(proc, time_msec))
+                if (scan(proc, time_msec))
                         last_running = time_msec;
                 else if (last_running >= 0 && time_msec - last_running > quiet * 1000)
                         break;
