@@ -15,7 +15,7 @@
 
 #define OWN_DISK_SIZE (64 << 20)
 
-static void run(const char *const *arguments) {
+void run_program(const char *const *arguments) {
         g_autoptr(GError) error = NULL;
         int status;
 
@@ -56,9 +56,9 @@ static OwnDisk own_disk_in(const char *folder, off_t size) {
         g_assert_no_errno(close(fd));
 
         /* The loop device goes with its mount, and the image with the loop device. */
-        run((const char *const[]){ "mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", image,
-                                   NULL });
-        run((const char *const[]){ "mount", "-o", "loop", image, disk.folder, NULL });
+        run_program((const char *const[]){ "mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0",
+                                           image, NULL });
+        run_program((const char *const[]){ "mount", "-o", "loop", image, disk.folder, NULL });
         g_assert_no_errno(unlink(image));
         read_nothing_ahead(disk.folder);
 

@@ -15,6 +15,9 @@ typedef struct OwnDisk {
         Undo thaw;
 } OwnDisk;
 
+/* Runs a program of the PATH, NULL-terminated arguments; it must succeed. */
+void run_program(const char *const *arguments);
+
 OwnDisk own_disk_new(void);
 
 /* One of twice the size. */

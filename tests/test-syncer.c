@@ -372,18 +372,6 @@ static char *make_folder(const char *name) {
         return folder;
 }
 
-static void run(const char *const *arguments) {
-        g_autoptr(GError) error = NULL;
-        int status;
-
-        (void) g_spawn_sync(
-                        NULL, (char **) arguments, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL,
-                        NULL, NULL, NULL, NULL, &status, &error);
-        g_assert_no_error(error);
-        (void) g_spawn_check_wait_status(status, &error);
-        g_assert_no_error(error);
-}
-
 static void test_xfs(Fixture *f, gconstpointer data) {
         g_autofree char *folder = make_folder("xfs"), *image = g_strconcat(folder, ".img", NULL);
         _cleanup_close_ int fd = open(image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -391,8 +379,8 @@ static void test_xfs(Fixture *f, gconstpointer data) {
 
         g_assert_no_errno(fd);
         g_assert_no_errno(ftruncate(fd, 320 << 20));
-        run((const char *const[]){ "mkfs.xfs", "-q", image, NULL });
-        run((const char *const[]){ "mount", "-o", "loop", image, folder, NULL });
+        run_program((const char *const[]){ "mkfs.xfs", "-q", image, NULL });
+        run_program((const char *const[]){ "mount", "-o", "loop", image, folder, NULL });
         device = device_of(folder);
         plan(device, BEHAVE_REALLY);
         write_file(folder, "a", 4096);
@@ -833,9 +821,9 @@ static void test_frozen(Fixture *f, gconstpointer data) {
         fd = open(image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         g_assert_no_errno(fd);
         g_assert_no_errno(posix_fallocate(fd, 0, 16 << 20));
-        run((const char *const[]){ "mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", image,
-                                   NULL });
-        run((const char *const[]){ "mount", "-o", "loop", image, folder, NULL });
+        run_program((const char *const[]){ "mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0",
+                                           image, NULL });
+        run_program((const char *const[]){ "mount", "-o", "loop", image, folder, NULL });
         inner = device_of(folder);
         plan(inner, BEHAVE_REALLY);
         (void) add_disk(f);
