@@ -10,7 +10,7 @@
 
 #include "macro.h"
 
-/* A polkitd that hangs must not keep us: without an agent the call gets an error soon enough. */
+/* Limits the wait for a polkitd that hangs. Without an agent the call gets an error. */
 #define REGISTER_TIMEOUT_MSEC 5000
 
 static void run_agent(int notify_fd) {
@@ -22,7 +22,7 @@ static void run_agent(int notify_fd) {
         _exit(127);
 }
 
-bool agent_is_of_use(void) {
+bool agent_can_prompt(void) {
         return geteuid() != 0 && isatty(STDIN_FILENO) > 0;
 }
 
@@ -30,7 +30,7 @@ pid_t agent_start(void) {
         int fds[2];
         pid_t pid;
 
-        if (!agent_is_of_use())
+        if (!agent_can_prompt())
                 return 0;
         if (pipe(fds) < 0)
                 return 0;
@@ -42,7 +42,7 @@ pid_t agent_start(void) {
         }
         (void) close(fds[1]);
         if (pid > 0) {
-                /* It closes its end once it is registered, or ends. */
+                /* The agent closes its end once it is registered, or exits. */
                 struct pollfd end = { .fd = fds[0] };
 
                 (void) poll(&end, 1, REGISTER_TIMEOUT_MSEC);
@@ -55,7 +55,7 @@ void agent_stop(pid_t *pid) {
         if (*pid <= 0)
                 return;
         (void) kill(*pid, SIGTERM);
-        (void) kill(*pid, SIGCONT); /* it may have been stopped for reading in the background */
+        (void) kill(*pid, SIGCONT); /* reading in the background may have stopped it */
         (void) waitpid(*pid, NULL, 0);
         *pid = 0;
 }

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdbool.h>
 
+#include "terminal.h"
+
 void json_append_string(GString *out, const char *text) {
         g_string_append_c(out, '"');
 
@@ -43,7 +45,7 @@ static void append_double(GString *out, double number) {
                 g_string_append(out, "null");
 }
 
-/* On the bus the largest number stands for "never" or "no limit". Most readers of JSON would round it. */
+/* On the bus UINT64_MAX means "never" or "no limit". Most JSON parsers would round it. */
 static void append_uint64(GString *out, guint64 number) {
         if (number == G_MAXUINT64)
                 g_string_append(out, "null");
@@ -149,4 +151,12 @@ void json_append(GString *out, GVariant *value) {
                 append_elements(out, value);
                 break;
         }
+}
+
+void json_print(GVariant *value) {
+        g_autoptr(GString) out = g_string_new(NULL);
+
+        json_append(out, value);
+        g_string_append_c(out, '\n');
+        text_print(out);
 }

@@ -14,16 +14,14 @@
 
 #define RECONNECT_USEC USEC_PER_SEC
 
-#define PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
-
-/* Events of wbctl itself, beside the daemon's signals. */
+/* Events of wbctl itself, in addition to the daemon's signals. */
 #define DAEMON_IS_HERE "DaemonIsHere"
 #define DAEMON_IS_GONE "DaemonIsGone"
 #define DAEMON_IS_SILENT "DaemonIsSilent"
 #define BUS_IS_GONE "BusIsGone"
 #define BUS_IS_HERE "BusIsHere"
 
-/* Lines for people */
+/* Lines of text */
 
 /* USec members that are points in time; the others are durations. */
 static bool is_time(const char *name) {
@@ -48,9 +46,17 @@ static char *filesystems_format(const Terminal *terminal, GVariant *filesystems)
         return g_string_free(out, FALSE);
 }
 
+static char *inhibitors_format(const Terminal *terminal, GVariant *inhibitors) {
+        GString *out = g_string_new("[");
+
+        inhibitors_append_briefly(out, terminal, inhibitors);
+        g_string_append_c(out, ']');
+        return g_string_free(out, FALSE);
+}
+
 static char *value_format(const Terminal *terminal, const char *name, GVariant *value) {
         if (g_variant_is_of_type(value, G_VARIANT_TYPE_STRING))
-                return text_escape(terminal, g_variant_get_string(value, NULL));
+                return terminal_escape(terminal, g_variant_get_string(value, NULL));
         if (g_variant_is_of_type(value, G_VARIANT_TYPE_BOOLEAN))
                 return g_strdup(g_variant_get_boolean(value) ? "yes" : "no");
         if (g_variant_is_of_type(value, G_VARIANT_TYPE_UINT64) && g_str_has_suffix(name, "USec")) {
@@ -65,6 +71,8 @@ static char *value_format(const Terminal *terminal, const char *name, GVariant *
 
         if (streq(name, "FilesystemResults") && g_variant_is_of_type(value, G_VARIANT_TYPE("aa{sv}")))
                 return filesystems_format(terminal, value);
+        if (streq(name, "Inhibitors") && g_variant_is_of_type(value, G_VARIANT_TYPE("aa{sv}")))
+                return inhibitors_format(terminal, value);
         /* SettingOrigins would hide the rest. */
         if (g_variant_is_container(value))
                 return g_strdup("...");
@@ -72,10 +80,10 @@ static char *value_format(const Terminal *terminal, const char *name, GVariant *
         g_autoptr(GString) json = g_string_new(NULL);
 
         json_append(json, value);
-        return text_escape(terminal, json->str);
+        return terminal_escape(terminal, json->str);
 }
 
-/* All members but the one that was shown already, if any. */
+/* Appends all members except the one already shown, if any. */
 static void members_append(GString *out, const Terminal *terminal, GVariant *dictionary, const char *shown) {
         GVariantIter iter;
         const char *name;
@@ -83,7 +91,7 @@ static void members_append(GString *out, const Terminal *terminal, GVariant *dic
 
         g_variant_iter_init(&iter, dictionary);
         while (g_variant_iter_loop(&iter, "{&sv}", &name, &value)) {
-                g_autofree char *escaped_name = text_escape(terminal, name);
+                g_autofree char *escaped_name = terminal_escape(terminal, name);
                 g_autofree char *text = value_format(terminal, name, value);
 
                 if (!shown || !streq(name, shown))
@@ -93,24 +101,24 @@ static void members_append(GString *out, const Terminal *terminal, GVariant *dic
 
 static void changed_append(GString *out, const Terminal *terminal, GVariant *changed) {
         const char *fault = lookup_string(changed, "Fault");
-        g_autofree char *escaped = text_escape(terminal, fault ?: "");
+        g_autofree char *escaped = terminal_escape(terminal, fault ?: "");
 
         if (!fault) {
                 g_string_append(out, "changed ");
                 members_append(out, terminal, changed, NULL);
                 return;
         }
-        g_string_append_printf(out, "fault    %s", *fault ? escaped : "over: scans see all kernel workers");
+        g_string_append_printf(out, "fault    %s", *fault ? escaped : "ended: scans see all kernel workers");
         if (g_variant_n_children(changed) > 1) {
                 g_string_append(out, "; changed");
                 members_append(out, terminal, changed, "Fault");
         }
 }
 
-/* "rule worker", or what stands for it */
+/* "rule worker", or "requested" */
 static char *describe_cause(const Terminal *terminal, GVariant *details) {
         const char *rule = lookup_string(details, "Rule");
-        g_autofree char *escaped = text_escape(terminal, rule ?: "");
+        g_autofree char *escaped = terminal_escape(terminal, rule ?: "");
 
         if (lookup_true(details, "Requested") || !*escaped)
                 return g_strdup("requested");
@@ -126,8 +134,8 @@ static char *describe_count(GVariant *details) {
 
 static void episode_started_append(GString *out, const Terminal *terminal, uint64_t id, GVariant *details) {
         g_autofree char *span = span_format(lookup_number_or_zero(details, "LongestRunUSec"));
-        g_autofree char *name = text_escape(terminal, lookup_string(details, "Name") ?: "?");
-        g_autofree char *work = text_escape(terminal, lookup_string(details, "Work") ?: "?");
+        g_autofree char *name = terminal_escape(terminal, lookup_string(details, "Name") ?: "?");
+        g_autofree char *work = terminal_escape(terminal, lookup_string(details, "Work") ?: "?");
         g_autofree char *cause = describe_cause(terminal, details), *count = describe_count(details);
 
         g_string_append_printf(
@@ -136,7 +144,7 @@ static void episode_started_append(GString *out, const Terminal *terminal, uint6
 }
 
 static void episode_ended_append(GString *out, const Terminal *terminal, uint64_t id, GVariant *details) {
-        g_autofree char *outcome = text_escape(terminal, lookup_string(details, "Outcome") ?: "?");
+        g_autofree char *outcome = terminal_escape(terminal, lookup_string(details, "Outcome") ?: "?");
         g_autofree char *count = describe_count(details), *syncs = describe_syncs(details);
         g_autofree char *span = span_format(
                         usec_subtract(lookup_number_or_zero(details, "EndUSec"),
@@ -169,7 +177,7 @@ static void unanswered_append(GString *out, const Terminal *terminal, GVariant *
 }
 
 static void sync_finished_append(GString *out, const Terminal *terminal, uint64_t id, GVariant *details) {
-        g_autofree char *result = text_escape(terminal, lookup_string(details, "Result") ?: "?");
+        g_autofree char *result = terminal_escape(terminal, lookup_string(details, "Result") ?: "?");
         g_autofree char *span = span_format(lookup_number_or_zero(details, "DurationUSec"));
 
         if (lookup_true(details, "DryRun")) {
@@ -181,10 +189,10 @@ static void sync_finished_append(GString *out, const Terminal *terminal, uint64_
 }
 
 static void here_append(GString *out, const Terminal *terminal, GVariant *properties) {
-        g_autofree char *version = text_escape(terminal, lookup_string(properties, "Version") ?: "?");
-        g_autofree char *state = text_escape(terminal, lookup_string(properties, "State") ?: "?");
-        g_autofree char *why = text_escape(terminal, lookup_string(properties, "StatusText") ?: "?");
-        g_autofree char *fault = text_escape(terminal, lookup_string(properties, "Fault") ?: "");
+        g_autofree char *version = terminal_escape(terminal, lookup_string(properties, "Version") ?: "?");
+        g_autofree char *state = terminal_escape(terminal, lookup_string(properties, "State") ?: "?");
+        g_autofree char *why = terminal_escape(terminal, lookup_string(properties, "StatusText") ?: "?");
+        g_autofree char *fault = terminal_escape(terminal, lookup_string(properties, "Fault") ?: "");
 
         g_string_append_printf(
                         out, "here     wbwatchd %s, state %s: %s%s%s", version, state, why,
@@ -211,13 +219,13 @@ static const struct {
         const char *member;
         void (*append)(GString *out, const Terminal *terminal, uint64_t id, GVariant *details);
 } detailed_signals[] = {
-        { "EpisodeStarted", episode_started_append },
-        { "EpisodeEnded", episode_ended_append },
-        { "SyncStarted", sync_started_append },
-        { "SyncFinished", sync_finished_append },
+        { SIGNAL_EPISODE_STARTED, episode_started_append },
+        { SIGNAL_EPISODE_ENDED, episode_ended_append },
+        { SIGNAL_SYNC_STARTED, sync_started_append },
+        { SIGNAL_SYNC_FINISHED, sync_finished_append },
 };
 
-/* What needs no arguments. */
+/* Events without arguments. */
 static const struct {
         const char *member;
         const char *words;
@@ -255,22 +263,22 @@ void event_append(GString *out, const Terminal *terminal, const char *member, GV
                         return;
                 }
 
-        /* A newer daemon's. */
-        escaped_member = text_escape(terminal, member);
+        /* A signal of a newer daemon. */
+        escaped_member = terminal_escape(terminal, member);
         json = g_string_new(NULL);
         json_append(json, arguments);
         g_string_append_printf(out, "signal   %s %s", escaped_member, json->str);
 }
 
-/* What the arguments are called in JSON. */
+/* The names of the arguments in JSON. */
 static const struct {
         const char *member;
         const char *names[4];
 } argument_names[] = {
-        { "EpisodeStarted", { "Id", "Details" } },
-        { "EpisodeEnded", { "Id", "Details" } },
-        { "SyncStarted", { "Id", "EpisodeId", "Details" } },
-        { "SyncFinished", { "Id", "EpisodeId", "Details" } },
+        { SIGNAL_EPISODE_STARTED, { "Id", "Details" } },
+        { SIGNAL_EPISODE_ENDED, { "Id", "Details" } },
+        { SIGNAL_SYNC_STARTED, { "Id", "EpisodeId", "Details" } },
+        { SIGNAL_SYNC_FINISHED, { "Id", "EpisodeId", "Details" } },
         { "PropertiesChanged", { "Interface", "Properties", "Invalidated" } },
         { DAEMON_IS_HERE, { "Properties" } },
 };
@@ -311,8 +319,9 @@ typedef struct Monitor {
         sd_bus *bus;
         sd_bus_slot *question;
         uint64_t asked_usec;
-        char *owner;      /* the daemon's unique name, once it has answered */
-        const char *said; /* the last event that is printed only once in a row */
+        bool answered;            /* the daemon has; its changes since then are printed */
+        char *owner;              /* its unique name then; NULL over its socket */
+        const char *last_printed; /* the last event of monitor_print_once() */
 } Monitor;
 
 static void monitor_say(Monitor *monitor, const char *member, GVariant *arguments) {
@@ -333,22 +342,23 @@ static void monitor_say(Monitor *monitor, const char *member, GVariant *argument
                 (void) sd_event_exit(monitor->event, EXIT_FAILURE);
 }
 
-/* Prints an event, unless it was the last one of its kind. */
-static void monitor_say_once(Monitor *monitor, const char *member) {
+/* Prints an event, unless it was the last one printed here. */
+static void monitor_print_once(Monitor *monitor, const char *member) {
         g_autoptr(GVariant) nothing = g_variant_ref_sink(g_variant_new_tuple(NULL, 0));
 
-        if (monitor->said == member)
+        if (monitor->last_printed == member)
                 return;
-        monitor->said = member;
+        monitor->last_printed = member;
         monitor_say(monitor, member, nothing);
 }
 
-static void monitor_set_owner(Monitor *monitor, const char *owner) {
+static void monitor_set_owner(Monitor *monitor, bool answered, const char *owner) {
+        monitor->answered = answered;
         g_free(monitor->owner);
         monitor->owner = g_strdup(owner);
 }
 
-static int monitor_ask(Monitor *monitor, bool start_daemon);
+static int monitor_request_state(Monitor *monitor);
 
 static int monitor_not_answered(Monitor *monitor, const sd_bus_error *error) {
         static const Request request = { .member = "GetAll", .purpose = "read the state of wbwatchd" };
@@ -357,11 +367,12 @@ static int monitor_not_answered(Monitor *monitor, const sd_bus_error *error) {
         int status;
 
         if (sd_bus_is_open(monitor->bus) <= 0)
-                return 0; /* on_disconnected() takes care of that */
+                return 0; /* on_disconnected() handles that */
 
-        if (sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) && waited_usec >= ANSWER_TIMEOUT_USEC) {
-                monitor_say_once(monitor, DAEMON_IS_SILENT);
-                return monitor_ask(monitor, false);
+        if (sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) &&
+            waited_usec >= connection_answer_timeout()) {
+                monitor_print_once(monitor, DAEMON_IS_SILENT);
+                return monitor_request_state(monitor);
         }
 
         status = error_explain(&request, error->name, error->message ?: "no reason given", false, 0, &words);
@@ -369,7 +380,7 @@ static int monitor_not_answered(Monitor *monitor, const sd_bus_error *error) {
                 complain("%s", words);
                 return sd_event_exit(monitor->event, status);
         }
-        monitor_say_once(monitor, DAEMON_IS_GONE);
+        monitor_print_once(monitor, DAEMON_IS_GONE);
         return 0;
 }
 
@@ -384,35 +395,35 @@ static int on_properties(sd_bus_message *reply, void *userdata, sd_bus_error *re
         r = arguments_from_message(reply, &arguments);
         if (r < 0)
                 return r;
-        monitor_set_owner(monitor, sd_bus_message_get_sender(reply));
-        monitor->said = DAEMON_IS_HERE;
+        monitor_set_owner(monitor, true, sd_bus_message_get_sender(reply));
+        monitor->last_printed = DAEMON_IS_HERE;
         monitor_say(monitor, DAEMON_IS_HERE, arguments);
         return 0;
 }
 
-/* Requests all properties; the sender of the reply is the daemon. A request that is still open is dropped. */
-static int monitor_ask(Monitor *monitor, bool start_daemon) {
+/* Requests all properties. The sender of the reply is the daemon. Drops a pending request. */
+static int monitor_request_state(Monitor *monitor) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
         int r;
 
-        monitor_set_owner(monitor, NULL);
+        monitor_set_owner(monitor, false, NULL);
         monitor->question = sd_bus_slot_unref(monitor->question);
 
         r = sd_bus_message_new_method_call(
-                        monitor->bus, &message, WBWATCH_NAME, WBWATCH_PATH, PROPERTIES_INTERFACE, "GetAll");
+                        monitor->bus, &message, BUS_NAME, BUS_PATH, PROPERTIES_INTERFACE, "GetAll");
         if (r < 0)
                 return r;
-        r = sd_bus_message_append(message, "s", WBWATCH_INTERFACE);
+        r = sd_bus_message_append(message, "s", BUS_INTERFACE);
         if (r < 0)
                 return r;
-        r = sd_bus_message_set_auto_start(message, start_daemon);
+        r = sd_bus_message_set_auto_start(message, false);
         if (r < 0)
                 return r;
 
         monitor->asked_usec = usec_now(CLOCK_MONOTONIC);
         return sd_bus_call_async(
                         monitor->bus, &monitor->question, message, on_properties, monitor,
-                        ANSWER_TIMEOUT_USEC);
+                        connection_answer_timeout());
 }
 
 static int on_signal(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -420,9 +431,8 @@ static int on_signal(sd_bus_message *message, void *userdata, sd_bus_error *erro
         g_autoptr(GVariant) arguments = NULL;
         int r;
 
-        /* Any client can send a signal of that name. What came before the first reply is part of that reply.
-         */
-        if (!monitor->owner || g_strcmp0(sd_bus_message_get_sender(message), monitor->owner) != 0)
+        /* Any client can send a signal of that name. The first reply includes earlier changes. */
+        if (!monitor->answered || g_strcmp0(sd_bus_message_get_sender(message), monitor->owner) != 0)
                 return 0;
 
         r = arguments_from_message(message, &arguments);
@@ -437,57 +447,69 @@ static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_erro
         const char *name, *old_owner, *new_owner;
         int r;
 
-        if (g_strcmp0(sd_bus_message_get_sender(message), "org.freedesktop.DBus") != 0)
+        if (g_strcmp0(sd_bus_message_get_sender(message), DBUS_NAME) != 0)
                 return 0;
         r = sd_bus_message_read(message, "sss", &name, &old_owner, &new_owner);
         if (r < 0)
                 return r;
 
         if (*new_owner)
-                return monitor_ask(monitor, false);
-        monitor_set_owner(monitor, NULL);
-        monitor_say_once(monitor, DAEMON_IS_GONE);
+                return monitor_request_state(monitor);
+        monitor_set_owner(monitor, false, NULL);
+        monitor_print_once(monitor, DAEMON_IS_GONE);
         return 0;
+}
+
+/* What the user has named is not tried again: ssh would ask for its password. */
+static int monitor_end(Monitor *monitor) {
+        static const Request request = { .purpose = "follow its events" };
+        g_autofree char *words = NULL;
+        int status;
+
+        status = error_explain(&request, "", "", /* bus_lost= */ true, 0, &words);
+        complain("%s", words);
+        return sd_event_exit(monitor->event, status);
 }
 
 static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         Monitor *monitor = userdata;
         int r;
 
-        monitor_say_once(monitor, BUS_IS_GONE);
+        if (destination_get()->kind != DESTINATION_BUS)
+                return monitor_end(monitor);
+        monitor_set_owner(monitor, false, NULL);
+        monitor_print_once(monitor, connection_sender() ? BUS_IS_GONE : DAEMON_IS_GONE);
         r = sd_event_source_set_time_relative(monitor->reconnect, RECONNECT_USEC);
         if (r < 0)
                 return r;
         return sd_event_source_set_enabled(monitor->reconnect, SD_EVENT_ONESHOT);
 }
 
-/* Begins to listen on the new connection. */
+/* Starts listening on a new connection. */
 static int monitor_listen(Monitor *monitor) {
         int r;
 
         r = sd_bus_match_signal(
-                        monitor->bus, NULL, "org.freedesktop.DBus.Local", NULL, "org.freedesktop.DBus.Local",
-                        "Disconnected", on_disconnected, monitor);
-        if (r < 0)
-                return r;
-        r = sd_bus_add_match(
-                        monitor->bus, NULL,
-                        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
-                        "member='NameOwnerChanged',arg0='" WBWATCH_NAME "'",
-                        on_owner_changed, monitor);
-        if (r < 0)
-                return r;
-        r = sd_bus_match_signal(
-                        monitor->bus, NULL, WBWATCH_NAME, WBWATCH_PATH, WBWATCH_INTERFACE, NULL, on_signal,
+                        monitor->bus, NULL, DBUS_LOCAL, NULL, DBUS_LOCAL, "Disconnected", on_disconnected,
                         monitor);
         if (r < 0)
                 return r;
-        r = sd_bus_add_match(
-                        monitor->bus, NULL,
-                        "type='signal',sender='" WBWATCH_NAME "',path='" WBWATCH_PATH
-                        "',interface='" PROPERTIES_INTERFACE
-                        "',member='PropertiesChanged',arg0='" WBWATCH_INTERFACE "'",
-                        on_signal, monitor);
+        if (connection_sender())
+                r = sd_bus_add_match(
+                                monitor->bus, NULL,
+                                "type='signal',sender='" DBUS_NAME "',interface='" DBUS_INTERFACE "',"
+                                "member='NameOwnerChanged',arg0='" BUS_NAME "'",
+                                on_owner_changed, monitor);
+        if (r < 0)
+                return r;
+        r = sd_bus_match_signal(
+                        monitor->bus, NULL, connection_sender(), BUS_PATH, BUS_INTERFACE, NULL, on_signal,
+                        monitor);
+        if (r < 0)
+                return r;
+        r = sd_bus_match_signal(
+                        monitor->bus, NULL, connection_sender(), BUS_PATH, PROPERTIES_INTERFACE,
+                        "PropertiesChanged", on_signal, monitor);
         if (r < 0)
                 return r;
         return sd_bus_attach_event(monitor->bus, monitor->event, SD_EVENT_PRIORITY_NORMAL);
@@ -512,8 +534,9 @@ static int on_reconnect(sd_event_source *source, uint64_t usec, void *userdata) 
                 return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         }
 
-        monitor_say_once(monitor, BUS_IS_HERE);
-        return monitor_ask(monitor, false);
+        if (connection_sender())
+                monitor_print_once(monitor, BUS_IS_HERE);
+        return monitor_request_state(monitor);
 }
 
 static int monitor_run(Monitor *monitor) {
@@ -532,7 +555,7 @@ static int monitor_run(Monitor *monitor) {
         r = monitor_listen(monitor);
         if (r < 0)
                 return r;
-        r = monitor_ask(monitor, true);
+        r = monitor_request_state(monitor);
         if (r < 0)
                 return r;
         return sd_event_loop(monitor->event);
@@ -553,7 +576,7 @@ int verb_monitor(const Options *options, char **arguments) {
         }
 
         monitor_disconnect(&monitor);
-        monitor_set_owner(&monitor, NULL);
+        monitor_set_owner(&monitor, false, NULL);
         sd_event_source_unref(monitor.reconnect);
         sd_event_unref(monitor.event);
         return r;

@@ -1,43 +1,60 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The verbs that change something: set, pause, resume. `wbctl sync` has its own file. */
+/* The verbs that change something: set, reset, pause, resume. `wbctl sync` and `wbctl inhibit` have their own
+ * files. */
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "agent.h"
 #include "client.h"
 #include "connection.h"
+#include "duration.h"
+#include "glob.h"
+#include "suggest.h"
+#include "values.h"
 
 /* Long enough to type a password. */
 #define CHANGE_TIMEOUT_USEC (6 * USEC_PER_MINUTE)
 
-/* How long a person waits without wondering why nothing happens. */
+/* When to print that wbctl is still waiting. */
 #define PATIENCE_USEC (5 * USEC_PER_SEC)
 
 static void report_waiting(uint64_t elapsed_usec, void *userdata) {
         bool *reported = userdata;
+        g_autofree char *limit = NULL;
 
         if (*reported || elapsed_usec < PATIENCE_USEC || elapsed_usec == USEC_INFINITY)
                 return;
-        complain("Still waiting for wbwatchd's answer.");
+        limit = span_format(connection_timeout(CHANGE_TIMEOUT_USEC));
+        complain("wbwatchd does not answer yet: still waiting, for up to %s.", limit);
         *reported = true;
 }
 
-/* Sends a call that is answered soon. */
+/* Sends a call that the daemon answers without delay. */
 static int change(const Options *options, sd_bus *bus, const Request *request, sd_bus_message *message) {
         bool reported = false;
         int r;
 
-        r = request_change(
-                        bus, request, message, options->ask_password, CHANGE_TIMEOUT_USEC,
-                        options->ask_password && agent_is_of_use() ? NULL : report_waiting, &reported, NULL);
+        r =
+                        request_change(bus, request, message, options->ask_password, CHANGE_TIMEOUT_USEC,
+                                       connection_may_prompt(options->ask_password) ? NULL : report_waiting,
+                                       &reported, NULL);
         if (r == EXIT_INTERRUPTED)
                 complain("Interrupted. The change may still take effect: see `wbctl status`.");
         return r;
 }
 
 /* set */
+
+static char *suggest_setting(const char *name) {
+        const char *names[2 * _SETTING_MAX + 1] = {};
+
+        for (SettingId id = 0; id < _SETTING_MAX; id++) {
+                names[id] = setting_table[id].key;
+                names[_SETTING_MAX + id] = setting_table[id].property;
+        }
+        return suggest_words(name, names);
+}
 
 static char *setting_names(void) {
         GString *names = g_string_new(NULL);
@@ -48,9 +65,9 @@ static char *setting_names(void) {
 }
 
 static int setting_from_name(const char *name, SettingId *ret_id, bool *ret_is_property, char **ret_error) {
-        g_autofree char *names = NULL;
+        g_autofree char *names = NULL, *suggestion = NULL;
 
-        /* A name that is both a key and a property is no duration, so that the unit does not matter. */
+        /* A name that is both a key and a property is no duration, so the unit does not matter. */
         if (setting_from_key(name, ret_id) >= 0) {
                 *ret_is_property = false;
                 return 0;
@@ -64,13 +81,15 @@ static int setting_from_name(const char *name, SettingId *ret_id, bool *ret_is_p
                 if (g_ascii_strcasecmp(name, setting_table[id].key) == 0 ||
                     g_ascii_strcasecmp(name, setting_table[id].property) == 0) {
                         *ret_error =
-                                        g_strdup_printf("There is no setting \"%s\": it is spelled %s", name,
+                                        g_strdup_printf("Unknown setting \"%s\": it is spelled %s", name,
                                                         setting_table[id].key);
                         return -ENOENT;
                 }
 
         names = setting_names();
-        *ret_error = g_strdup_printf("There is no setting \"%s\", only %s", name, names);
+        suggestion = suggest_setting(name);
+        *ret_error = g_strdup_printf(
+                        "Unknown setting \"%s\"%s; the settings are %s", name, suggestion, names);
         return -ENOENT;
 }
 
@@ -94,12 +113,12 @@ int assignment_parse(const char *text, Settings *settings, SettingId *ret_id, ch
         if (r < 0)
                 return r;
 
-        /* Only the unit of a bare number differs. The error of what does not parse comes from below. */
+        /* Only the unit of a bare number differs. Errors are reported below. */
         if (is_property && setting_table[id].type == SETTING_TYPE_USEC &&
             parse_duration(value, 1, &usec) >= 0)
-                r = settings_set_number(settings, id, usec, "command line", &error);
+                r = settings_set_number(settings, id, usec, ORIGIN_COMMAND_LINE, &error);
         else
-                r = settings_set_text(settings, id, value, "command line", &error);
+                r = settings_set_text(settings, id, value, ORIGIN_COMMAND_LINE, &error);
         if (r < 0) {
                 *ret_error = g_strdup_printf("%s: %s", name, error ?: g_strerror(-r));
                 return r;
@@ -132,7 +151,7 @@ static int append_setting(sd_bus_message *message, const Settings *settings, Set
         return -EINVAL;
 }
 
-/* Appends the settings of the mask (1 << SettingId) as SetProperties takes them. */
+/* Appends the settings in the mask (1 << SettingId) as arguments of SetProperties. */
 static int append_settings(sd_bus_message *message, bool runtime, const Settings *settings, unsigned ids) {
         int r;
 
@@ -151,7 +170,7 @@ static int append_settings(sd_bus_message *message, bool runtime, const Settings
         return sd_bus_message_close_container(message);
 }
 
-/* Checks all assignments before the bus is used. Returns 0 or an exit status. */
+/* Checks all assignments before connecting. Returns 0 or an exit status. */
 static int assignments_parse(char **assignments, Settings *settings, unsigned *ret_ids) {
         unsigned ids = 0;
 
@@ -177,57 +196,233 @@ static int assignments_parse(char **assignments, Settings *settings, unsigned *r
         return 0;
 }
 
-static void print_set(const Terminal *terminal, const Settings *settings, unsigned ids, bool runtime) {
-        for (SettingId id = 0; id < _SETTING_MAX; id++)
-                if (ids & 1u << id) {
-                        char buffer[SETTINGS_GLOB_MAX + 1];
-                        g_autofree char *value = text_escape(
-                                        terminal, settings_format(settings, id, buffer, sizeof(buffer)));
+/* Where the daemon stores them. */
+#define STORED_FILE "/var/lib/wbwatch/wbwatch.conf"
 
-                        printf("%s=%s\n", setting_table[id].key, value);
-                }
+/* Connects, reads the settings before the change, and creates the call that makes it. *ret_before is NULL if
+ * wbwatchd did not answer: the change is sent nevertheless. */
+static int begin_change(
+                const Request *request,
+                sd_bus **ret_bus,
+                GVariant **ret_before,
+                sd_bus_message **ret_message) {
+        g_autofree char *limit = NULL;
+        int r;
+
+        r = connection_open_or_complain(ret_bus);
+        if (r == 0)
+                r = request_properties_in_time(*ret_bus, ret_before);
+        if (r != 0)
+                return r;
+        limit = span_format(connection_timeout(CHANGE_TIMEOUT_USEC));
+        if (!*ret_before)
+                complain("wbwatchd does not answer. The change is sent, and waits for up to %s.", limit);
+        r = request_new(*ret_bus, request, ret_message);
+        return r < 0 ? request_failed(request, r) : 0;
+}
+
+/* Makes the change, and reads the settings after it unless nothing is printed. */
+static int finish_change(
+                const Options *options,
+                sd_bus *bus,
+                const Request *request,
+                sd_bus_message *message,
+                GVariant **ret_after) {
+        int r;
+
+        r = change(options, bus, request, message);
+        if (r != 0 || options->json)
+                return r;
+        r = request_properties_in_time(bus, ret_after);
+        if (r == 0 && !*ret_after)
+                complain("The change was made, but wbwatchd does not answer what the settings are now.");
+        return r;
+}
+
+/* "ThresholdSec=20s" and its origin, and the same for what it replaces, if that is known. */
+static void add_change(
+                Table *table,
+                const Terminal *terminal,
+                const SettingInfo *info,
+                GVariant *before,
+                GVariant *after) {
+        g_autofree char *value = setting_format(terminal, after, info), *old_value = NULL;
+
+        table_add_owned(table, g_strdup_printf("%s=%s", info->key, value ?: "?"));
+        table_add_owned(table, setting_origin_format(terminal, after, info));
+        if (!before)
+                return;
+        old_value = setting_format(terminal, before, info);
+        table_add_owned(table, g_strdup_printf("  before: %s", old_value ?: "?"));
+        table_add_owned(table, setting_origin_format(terminal, before, info));
+}
+
+/* The settings whose value or origin is different. */
+static unsigned compare_settings(GVariant *before, GVariant *after) {
+        const Terminal terminal = { .utf8 = true };
+        unsigned ids = 0;
+
+        for (SettingId id = 0; id < _SETTING_MAX; id++) {
+                const SettingInfo *info = &setting_table[id];
+                g_autofree char *old_value = setting_format(&terminal, before, info);
+                g_autofree char *new_value = setting_format(&terminal, after, info);
+                g_autofree char *old_origin = setting_origin_format(&terminal, before, info);
+                g_autofree char *new_origin = setting_origin_format(&terminal, after, info);
+
+                if (g_strcmp0(old_value, new_value) != 0 || !streq(old_origin, new_origin))
+                        ids |= 1u << id;
+        }
+        return ids;
+}
+
+static void print_changes(const Terminal *terminal, unsigned ids, GVariant *before, GVariant *after) {
+        _cleanup_(table_freep) Table *table = table_new(2);
+        g_autoptr(GString) out = g_string_new(NULL);
+
+        for (SettingId id = 0; id < _SETTING_MAX; id++)
+                if (ids & 1u << id)
+                        add_change(table, terminal, &setting_table[id], before, after);
+        table_append(table, out, "");
+        text_print(out);
+}
+
+/* Where the new values are, and how long they last. */
+static void print_stored(bool runtime, unsigned ids, GVariant *before) {
+        const Terminal terminal = { .utf8 = true };
+
         if (runtime)
-                printf("This lasts until wbwatchd is started or reloaded.\n");
+                printf("This lasts until wbwatchd is started or reloaded;\n"
+                       "`wbctl reset --runtime` takes it back.\n");
+        else
+                printf("Stored in " STORED_FILE ", which overrides all other files;\n"
+                       "`wbctl reset` takes it back.\n");
+
+        for (SettingId id = 0; before && id < _SETTING_MAX; id++) {
+                const SettingInfo *info = &setting_table[id];
+                g_autofree char *origin = setting_origin_format(&terminal, before, info);
+
+                if (ids & 1u << id && streq(origin, "command line"))
+                        printf("%s is on the command line of wbwatchd, which overrides it at the "
+                               "next\nstart.\n",
+                               info->key);
+        }
+}
+
+static void print_set(
+                const Options *options,
+                const Settings *settings,
+                unsigned ids,
+                GVariant *before,
+                GVariant *after) {
+        print_changes(&options->terminal, ids, before, after);
+        print_stored(options->runtime, ids, before);
         if (ids & 1u << SETTING_GLOB && !glob_can_match_kworker(settings->glob))
                 complain("This Glob matches no kernel worker: no stall can be detected.");
 }
 
 int verb_set(const Options *options, char **arguments) {
         static const Request request = {
-                .member = "SetProperties",
+                .member = METHOD_SET_PROPERTIES,
                 .purpose = "change the settings",
-                .action = "org.wbwatch1.configure",
+                .action = ACTION_CONFIGURE,
         };
         _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+        g_autoptr(GVariant) before = NULL, after = NULL;
         Settings settings;
         unsigned ids;
         int r;
 
         r = assignments_parse(arguments, &settings, &ids);
         if (r == 0)
-                r = connection_open_or_complain(&bus);
+                r = begin_change(&request, &bus, &before, &message);
         if (r != 0)
                 return r;
-
-        r = request_new(bus, &request, &message);
-        if (r >= 0)
-                r = append_settings(message, options->runtime, &settings, ids);
+        r = append_settings(message, options->runtime, &settings, ids);
         if (r < 0)
                 return request_failed(&request, r);
 
-        r = change(options, bus, &request, message);
-        if (r == 0 && !options->json)
-                print_set(&options->terminal, &settings, ids, options->runtime);
+        r = finish_change(options, bus, &request, message, &after);
+        if (after)
+                print_set(options, &settings, ids, before, after);
         return r;
+}
+
+/* reset */
+
+int settings_from_names(char **names, unsigned *ret_ids) {
+        unsigned ids = 0;
+
+        for (char **name = names; *name; name++) {
+                _cleanup_free_ char *error = NULL;
+                bool is_property;
+                SettingId id;
+
+                if (setting_from_name(*name, &id, &is_property, &error) < 0) {
+                        complain("%s.", error);
+                        return EXIT_USAGE;
+                }
+                ids |= 1u << id;
+        }
+        *ret_ids = *names ? ids : SETTINGS_ALL;
+        return 0;
+}
+
+/* Appends the arguments of ResetProperties: no name stands for all. */
+static int append_names(sd_bus_message *message, bool runtime, unsigned ids) {
+        int r;
+
+        r = sd_bus_message_append(message, "b", (int) runtime);
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'a', "s");
+        for (SettingId id = 0; r >= 0 && id < _SETTING_MAX; id++)
+                if (ids & 1u << id && ids != SETTINGS_ALL)
+                        r = sd_bus_message_append(message, "s", setting_table[id].property);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+int verb_reset(const Options *options, char **arguments) {
+        static const Request request = {
+                .member = METHOD_RESET_PROPERTIES,
+                .purpose = "reset the settings",
+                .action = ACTION_CONFIGURE,
+        };
+        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+        g_autoptr(GVariant) before = NULL, after = NULL;
+        unsigned ids;
+        int r;
+
+        r = settings_from_names(arguments, &ids);
+        if (r == 0)
+                r = begin_change(&request, &bus, &before, &message);
+        if (r != 0)
+                return r;
+        r = append_names(message, options->runtime, ids);
+        if (r < 0)
+                return request_failed(&request, r);
+
+        r = finish_change(options, bus, &request, message, &after);
+        if (!after)
+                return r;
+        if (before)
+                ids = compare_settings(before, after);
+        if (ids == 0)
+                printf("There was nothing to take back.\n");
+        else
+                print_changes(&options->terminal, ids, before, after);
+        return 0;
 }
 
 /* pause, resume */
 
+/* A pause that somebody forgot must not last for ever. */
+#define PAUSE_DEFAULT_USEC USEC_PER_HOUR
+
 static const Request pause_for = {
-        .member = "PauseFor",
+        .member = METHOD_PAUSE_FOR,
         .purpose = "pause wbwatchd",
-        .action = "org.wbwatch1.pause",
+        .action = ACTION_PAUSE,
 };
 
 /* Returns 0 or an exit status. */
@@ -247,24 +442,25 @@ static int pause_parse(const char *text, uint64_t *ret_usec) {
 }
 
 static void print_paused(uint64_t usec) {
-        if (usec == USEC_INFINITY)
-                printf("Paused until `wbctl resume`: wbwatchd detects and reports stalls, but makes no "
-                       "automatic sync.\n");
-        else {
-                uint64_t now_usec = usec_now(CLOCK_REALTIME);
-                g_autofree char *until = time_format(usec_add(now_usec, usec), now_usec);
+        uint64_t now_usec = usec_now(CLOCK_REALTIME);
+        g_autofree char *end = usec == USEC_INFINITY ? g_strdup("`wbctl resume`")
+                                                     : time_format(usec_add(now_usec, usec), now_usec);
 
-                printf("Paused until %s: wbwatchd detects and reports stalls, but makes no automatic sync.\n",
-                       until);
-        }
+        printf("Paused until %s:\n"
+               "wbwatchd detects and reports stalls, but makes no automatic sync.\n",
+               end);
 }
 
 int verb_pause(const Options *options, char **arguments) {
         _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
-        uint64_t usec = USEC_INFINITY;
+        uint64_t usec = options->until_resume ? USEC_INFINITY : PAUSE_DEFAULT_USEC;
         int r = 0;
 
+        if (arguments[0] && options->until_resume) {
+                complain("Give either a duration or --until-resume.");
+                return EXIT_USAGE;
+        }
         if (arguments[0])
                 r = pause_parse(arguments[0], &usec);
         if (r == 0)
@@ -284,11 +480,27 @@ int verb_pause(const Options *options, char **arguments) {
         return r;
 }
 
+/* Inhibitors suspend automatic syncs as a pause does, and remain. */
+static void print_resumed(const Options *options, sd_bus *bus) {
+        g_autoptr(GVariant) properties = NULL, inhibitors = NULL;
+        g_autoptr(GString) out = g_string_new("Resumed");
+
+        if (request_properties_in_time(bus, &properties) == 0 && properties)
+                inhibitors = lookup_list(properties, "Inhibitors");
+        if (inhibitors && g_variant_n_children(inhibitors) > 0) {
+                g_string_append(out, ", but there is still no automatic sync. It is inhibited by ");
+                inhibitors_append_briefly(out, &options->terminal, inhibitors);
+                g_string_append(out, ": see `wbctl inhibitors`");
+        }
+        g_string_append(out, ".\n");
+        text_print(out);
+}
+
 int verb_resume(const Options *options, char **arguments) {
         static const Request request = {
-                .member = "Resume",
-                .purpose = "resume wbwatchd's work",
-                .action = "org.wbwatch1.pause",
+                .member = METHOD_RESUME,
+                .purpose = "resume wbwatchd",
+                .action = ACTION_PAUSE,
         };
         _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
@@ -303,6 +515,6 @@ int verb_resume(const Options *options, char **arguments) {
 
         r = change(options, bus, &request, message);
         if (r == 0 && !options->json)
-                printf("Resumed.\n");
+                print_resumed(options, bus);
         return r;
 }

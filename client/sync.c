@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The verb sync: requests a sync, waits for as long as it takes, and shows its progress meanwhile. */
+/* The verb sync: requests a sync, waits until it ends, and shows its progress meanwhile. */
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "agent.h"
 #include "client.h"
 #include "connection.h"
 #include "json.h"
@@ -55,12 +54,12 @@ static int meminfo_read(uint64_t *ret_bytes) {
 
 typedef struct Progress {
         Terminal terminal;
-        bool begun;
-        bool known; /* whether start_bytes is */
+        bool begun; /* what is on the terminal is not a password prompt */
+        bool known; /* start_bytes is valid */
         uint64_t start_bytes;
         GVariant *filesystems; /* the last FilesystemResults seen, or NULL */
-        char *sender;          /* who sent it */
-        uint64_t seen_usec;    /* and when */
+        char *sender;          /* of filesystems */
+        uint64_t seen_usec;    /* when they were received */
         size_t n_lines;        /* on the terminal now */
 } Progress;
 
@@ -111,7 +110,7 @@ static void progress_append(GString *out, const Progress *progress, uint64_t ela
                         usec_subtract(usec_now(CLOCK_MONOTONIC), progress->seen_usec));
 }
 
-/* Back to the beginning of the lines that were written before. */
+/* Moves the cursor to the beginning of the lines printed last, and erases them. */
 static void progress_erase(Progress *progress) {
         if (progress->n_lines > 1)
                 printf("\033[%zuA", progress->n_lines - 1);
@@ -119,7 +118,7 @@ static void progress_erase(Progress *progress) {
         progress->n_lines = 0;
 }
 
-/* Lines that would wrap are cut: they could not be erased. The cursor stays behind the last one. */
+/* Truncates lines that would wrap, since they could not be erased. The cursor stays after the last one. */
 static void progress_print(Progress *progress, const char *text) {
         g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
 
@@ -132,8 +131,7 @@ static void progress_print(Progress *progress, const char *text) {
                 }
 }
 
-/* Rewrites the lines: how long it has taken, what is left to write, and which filesystems have not answered.
- */
+/* Prints the progress: the time so far, what is left to write, and the filesystems that have not answered. */
 static void show_progress(uint64_t elapsed_usec, void *userdata) {
         Progress *progress = userdata;
         g_autoptr(GString) text = g_string_new(NULL);
@@ -182,15 +180,12 @@ static int progress_follow(sd_bus *bus, Progress *progress) {
         int r;
 
         r = sd_bus_match_signal(
-                        bus, NULL, WBWATCH_NAME, WBWATCH_PATH, WBWATCH_INTERFACE, "SyncStarted",
+                        bus, NULL, connection_sender(), BUS_PATH, BUS_INTERFACE, SIGNAL_SYNC_STARTED,
                         on_sync_started, progress);
         if (r < 0)
                 return r;
-        return sd_bus_add_match(
-                        bus, NULL,
-                        "type='signal',sender='" WBWATCH_NAME "',path='" WBWATCH_PATH
-                        "',interface='org.freedesktop.DBus.Properties',"
-                        "member='PropertiesChanged',arg0='" WBWATCH_INTERFACE "'",
+        return sd_bus_match_signal(
+                        bus, NULL, connection_sender(), BUS_PATH, PROPERTIES_INTERFACE, "PropertiesChanged",
                         on_properties_changed, progress);
 }
 
@@ -204,7 +199,8 @@ static bool has_pending(GVariant *filesystems) {
         return false;
 }
 
-/* The results as they are once the sync has ended: the last change may be announced after the reply. */
+/* The results at the end of the sync. The signal of the last change may come after the reply, so reads the
+ * property if needed. */
 static GVariant *final_results(sd_bus *bus, const Progress *progress, const char *daemon) {
         g_autoptr(GVariant) properties = NULL, filesystems = NULL;
 
@@ -221,12 +217,13 @@ void filesystem_synced_append(
                 const Terminal *terminal,
                 const char *path,
                 uint64_t duration_usec) {
-        g_autofree char *span = span_format(duration_usec), *escaped = text_escape(terminal, path);
+        g_autofree char *span = span_format(duration_usec), *escaped = terminal_escape(terminal, path);
 
         g_string_append_printf(out, "Synced the filesystem of %s in %s.\n", escaped, span);
 }
 
-/* The bus takes no other: a path that starts at the root, in UTF-8. Nothing is opened for it. */
+/* Makes a path absolute without opening anything. NULL if it is empty or not UTF-8, which D-Bus does not
+ * allow, or would be relative to a folder of another machine. */
 static char *path_make_absolute(const char *path) {
         g_autofree char *folder = NULL;
 
@@ -234,15 +231,17 @@ static char *path_make_absolute(const char *path) {
                 return NULL;
         if (g_path_is_absolute(path))
                 return g_strdup(path);
+        if (destination_is_remote())
+                return NULL;
         folder = g_get_current_dir();
         return g_utf8_validate(folder, -1, NULL) ? g_build_filename(folder, path, NULL) : NULL;
 }
 
 static int sync_filesystem(const Options *options) {
         static const Request request = {
-                .member = "SyncFilesystem",
+                .member = METHOD_SYNC_FILESYSTEM,
                 .purpose = "sync the filesystem",
-                .action = "org.wbwatch1.force-sync",
+                .action = ACTION_FORCE_SYNC,
         };
         _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL, *reply = NULL;
@@ -252,8 +251,9 @@ static int sync_filesystem(const Options *options) {
         int r;
 
         if (!path) {
-                complain("Cannot sync the filesystem: its path is empty, or not valid UTF-8.");
-                return EXIT_FAILURE;
+                complain("Cannot sync the filesystem: its path is empty, %s.",
+                         destination_is_remote() ? "relative, or not valid UTF-8" : "or not valid UTF-8");
+                return EXIT_USAGE;
         }
 
         r = connection_open_or_complain(&bus);
@@ -284,17 +284,15 @@ static int sync_filesystem(const Options *options) {
 
 static int sync_all(const Options *options) {
         static const Request request = {
-                .member = "ForceSync",
+                .member = METHOD_FORCE_SYNC,
                 .purpose = "sync",
-                .action = "org.wbwatch1.force-sync",
+                .action = ACTION_FORCE_SYNC,
         };
         _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL, *reply = NULL;
         bool shows = options->terminal.erases && !options->json;
         _cleanup_(progress_clear) Progress progress = {
                 .terminal = options->terminal,
-                /* While a password may be requested, the line belongs to the prompt. */
-                .begun = !(options->ask_password && agent_is_of_use()),
         };
         g_autoptr(GVariant) filesystems = NULL;
         uint64_t duration_usec;
@@ -309,7 +307,9 @@ static int sync_all(const Options *options) {
         if (r < 0)
                 return request_failed(&request, r);
 
-        progress.known = meminfo_read(&progress.start_bytes) >= 0;
+        /* While there may be a password prompt, the line belongs to it. */
+        progress.begun = progress.begun || !connection_may_prompt(options->ask_password);
+        progress.known = !destination_is_remote() && meminfo_read(&progress.start_bytes) >= 0;
         r =
                         request_change(bus, &request, message, options->ask_password, USEC_INFINITY,
                                        shows ? show_progress : NULL, &progress, &reply);

@@ -7,9 +7,10 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 
-#include "settings.h"
+#include "duration.h"
+#include "text.h"
 
-/* Wider cells do not push the columns behind them out of sight. */
+/* Wider cells do not widen their column. */
 #define COLUMN_WIDTH_MAX 50
 
 #define COLUMN_GAP 2
@@ -28,13 +29,17 @@ Terminal terminal_decide(bool is_terminal, const char *charset, const char *no_c
         };
 }
 
+static size_t columns_of(int fd) {
+        struct winsize size;
+
+        return ioctl(fd, TIOCGWINSZ, &size) >= 0 && size.ws_col > 0 ? size.ws_col : COLUMNS_DEFAULT;
+}
+
 Terminal terminal_detect(void) {
         Terminal terminal = terminal_decide(
                         isatty(STDOUT_FILENO) > 0, nl_langinfo(CODESET), getenv("NO_COLOR"), getenv("TERM"));
-        struct winsize size;
 
-        if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) >= 0 && size.ws_col > 0)
-                terminal.columns = size.ws_col;
+        terminal.columns = columns_of(STDOUT_FILENO);
         return terminal;
 }
 
@@ -55,24 +60,12 @@ const char *colour_off(const Terminal *terminal) {
         return terminal->colours ? "\033[0m" : "";
 }
 
-char *text_escape(const Terminal *terminal, const char *text) {
-        g_autoptr(GString) out = g_string_new(NULL);
+char *terminal_escape(const Terminal *terminal, const char *text) {
+        size_t size = TEXT_ESCAPED_SIZE(strlen(text));
+        char *escaped = g_malloc(size);
 
-        for (const char *p = text; *p;) {
-                gunichar c = g_utf8_get_char_validated(p, -1);
-                bool valid = c != (gunichar) -1 && c != (gunichar) -2;
-                const char *next = valid ? g_utf8_next_char(p) : p + 1;
-
-                /* Not printable: control characters, and those that turn the direction of the text. */
-                if (valid && (c < 0x80 || terminal->utf8) && g_unichar_isprint(c))
-                        g_string_append_len(out, p, next - p);
-                else
-                        for (; p < next; p++)
-                                g_string_append_printf(out, "\\x%02x", (unsigned char) *p);
-                p = next;
-        }
-
-        return g_string_free(g_steal_pointer(&out), FALSE);
+        text_escape(text, terminal->utf8 ? TEXT_ESCAPE_UNPRINTABLE : TEXT_ESCAPE_NON_ASCII, escaped, size);
+        return escaped;
 }
 
 char *text_cut(const char *text, size_t columns) {
@@ -86,55 +79,75 @@ char *text_cut(const char *text, size_t columns) {
         return g_strndup(text, (gsize) (end - text));
 }
 
+/* Words that are too wide for an indented line get a line with this indent. */
+#define NARROW_INDENT 4u
+
+static void wrap_line(GString *out, size_t indent) {
+        while (out->len > 0 && out->str[out->len - 1] == ' ')
+                g_string_truncate(out, out->len - 1);
+        g_string_append_printf(out, "\n%*s", (int) indent, "");
+}
+
+void text_wrap(GString *out, const char *text, size_t indent, size_t columns) {
+        g_auto(GStrv) words = g_strsplit(text, " ", -1);
+        size_t at = indent;
+
+        for (char **word = words; *word; word++) {
+                size_t width = (size_t) g_utf8_strlen(*word, -1), gap = word == words ? 0 : 1;
+
+                if (columns > 0 && at + gap + width > columns && (gap > 0 || indent > NARROW_INDENT)) {
+                        if (indent + width > columns)
+                                indent = MIN(indent, NARROW_INDENT);
+                        wrap_line(out, indent);
+                        at = indent;
+                } else if (gap > 0) {
+                        g_string_append_c(out, ' ');
+                        at++;
+                }
+                g_string_append(out, *word);
+                at += width;
+        }
+}
+
+static void complaint_append(GString *out, const Terminal *terminal, const char *words) {
+        g_auto(GStrv) lines = g_strsplit(words, "\n", -1);
+
+        for (char **line = lines; *line; line++) {
+                g_autofree char *escaped = terminal_escape(terminal, *line),
+                                *whole = g_strconcat(line == lines ? "wbctl: " : "", escaped, NULL);
+
+                text_wrap(out, whole, 0, terminal->columns);
+                g_string_append_c(out, '\n');
+        }
+}
+
 void complain(const char *format, ...) {
-        const Terminal terminal = { .utf8 = streq(nl_langinfo(CODESET), "UTF-8") };
+        const Terminal terminal = { .utf8 = streq(nl_langinfo(CODESET), "UTF-8"),
+                                    .columns = isatty(STDERR_FILENO) ? columns_of(STDERR_FILENO) : 0 };
+        g_autoptr(GString) out = g_string_new(NULL);
         g_autofree char *words = NULL;
-        g_auto(GStrv) lines = NULL;
         va_list arguments;
 
         va_start(arguments, format);
         words = g_strdup_vprintf(format, arguments);
         va_end(arguments);
 
-        lines = g_strsplit(words, "\n", -1);
-        for (char **line = lines; *line; line++) {
-                g_autofree char *escaped = text_escape(&terminal, *line);
-
-                (void) fprintf(stderr, "%s%s\n", line == lines ? "wbctl: " : "", escaped);
-        }
+        complaint_append(out, &terminal, words);
+        (void) fputs(out->str, stderr);
 }
 
-static uint64_t span_round(uint64_t usec) {
-        uint64_t unit = 1;
+void text_print(const GString *text) {
+        (void) fwrite(text->str, 1, text->len, stdout);
+}
 
-        if (usec == USEC_INFINITY)
-                return usec;
-        if (usec >= USEC_PER_DAY)
-                unit = USEC_PER_HOUR;
-        else if (usec >= USEC_PER_HOUR)
-                unit = USEC_PER_MINUTE;
-        else if (usec >= USEC_PER_MINUTE)
-                unit = USEC_PER_SEC;
-        else if (usec >= USEC_PER_SEC)
-                unit = 100 * USEC_PER_MSEC;
-        else if (usec >= USEC_PER_MSEC)
-                unit = USEC_PER_MSEC;
-
-        return usec_add(usec, unit / 2) / unit * unit;
+const char *plural(uint64_t n) {
+        return n == 1 ? "" : "s";
 }
 
 char *span_format(uint64_t usec) {
-        char buffer[64];
+        char buffer[DURATION_SIZE];
 
-        /* The one case for which a person expects a fraction. */
-        if (usec >= USEC_PER_SEC && usec < USEC_PER_MINUTE && span_round(usec) < USEC_PER_MINUTE) {
-                uint64_t tenths = span_round(usec) / (100 * USEC_PER_MSEC);
-
-                if (tenths % 10 > 0)
-                        return g_strdup_printf("%" PRIu64 ".%" PRIu64 "s", tenths / 10, tenths % 10);
-        }
-
-        return g_strdup(format_duration(span_round(usec), buffer, sizeof(buffer)));
+        return g_strdup(format_duration(round_duration(usec), buffer, sizeof(buffer)));
 }
 
 static bool local_time(uint64_t time_usec, struct tm *ret) {
@@ -197,6 +210,7 @@ char *bytes_format(uint64_t bytes) {
 
 struct Table {
         size_t n_columns;
+        size_t columns; /* of the terminal; 0: no limit */
         GPtrArray *cells;
 };
 
@@ -218,20 +232,39 @@ Table *table_free(Table *table) {
         return NULL;
 }
 
-void table_take(Table *table, char *text) {
+void table_set_width(Table *table, const Terminal *terminal) {
+        table->columns = terminal->columns;
+}
+
+void table_add_owned(Table *table, char *text) {
         g_ptr_array_add(table->cells, text);
 }
 
 void table_add(Table *table, const char *text) {
-        table_take(table, g_strdup(text));
+        table_add_owned(table, g_strdup(text));
+}
+
+void table_add_all(Table *table, const char *const *texts) {
+        for (; *texts; texts++)
+                table_add(table, *texts);
 }
 
 static size_t cell_width(const Table *table, size_t i) {
         return (size_t) g_utf8_strlen(table->cells->pdata[i], -1);
 }
 
+/* Appends the cell with the spaces behind it. Returns the column after them. */
+static size_t cell_append(const Table *table, GString *out, size_t i, size_t at, size_t width) {
+        size_t end = at + MAX(cell_width(table, i), width) + COLUMN_GAP;
+
+        g_string_append(out, table->cells->pdata[i]);
+        g_string_append_printf(out, "%*s", (int) (end - at - cell_width(table, i)), "");
+        return end;
+}
+
 void table_append(const Table *table, GString *out, const char *indent) {
         g_autofree size_t *widths = g_new0(size_t, table->n_columns);
+        size_t at = 0;
 
         for (size_t i = 0; i < table->cells->len; i++) {
                 size_t width = cell_width(table, i), column = i % table->n_columns;
@@ -243,17 +276,17 @@ void table_append(const Table *table, GString *out, const char *indent) {
         for (size_t i = 0; i < table->cells->len; i++) {
                 size_t column = i % table->n_columns;
 
-                if (column == 0)
+                if (column == 0) {
                         g_string_append(out, indent);
-                g_string_append(out, table->cells->pdata[i]);
-
-                if (column == table->n_columns - 1) {
+                        at = strlen(indent);
+                }
+                if (column < table->n_columns - 1)
+                        at = cell_append(table, out, i, at, widths[column]);
+                else {
+                        text_wrap(out, table->cells->pdata[i], at, table->columns);
                         while (out->str[out->len - 1] == ' ')
                                 g_string_truncate(out, out->len - 1);
                         g_string_append_c(out, '\n');
-                } else
-                        for (size_t at = cell_width(table, i);
-                             at < MAX(widths[column], cell_width(table, i)) + COLUMN_GAP; at++)
-                                g_string_append_c(out, ' ');
+                }
         }
 }

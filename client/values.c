@@ -8,6 +8,22 @@ const char *lookup_string(GVariant *dictionary, const char *name) {
         return g_variant_lookup(dictionary, name, "&s", &value) ? value : NULL;
 }
 
+char *lookup_escaped(const Terminal *terminal, GVariant *dictionary, const char *name) {
+        return terminal_escape(terminal, lookup_string(dictionary, name) ?: "?");
+}
+
+bool lookup_is(GVariant *dictionary, const char *name, const char *text) {
+        const char *value = lookup_string(dictionary, name);
+
+        return value && streq(value, text);
+}
+
+GVariant *list_newest(GVariant *list) {
+        size_t n = g_variant_n_children(list);
+
+        return n > 0 ? g_variant_get_child_value(list, n - 1) : NULL;
+}
+
 GVariant *lookup_list(GVariant *dictionary, const char *name) {
         return g_variant_lookup_value(dictionary, name, G_VARIANT_TYPE("aa{sv}"));
 }
@@ -111,7 +127,7 @@ static int basic_from_message(sd_bus_message *message, char type, GVariant **ret
         return 0;
 }
 
-/* Fills what is left of the container that was entered. */
+/* Reads the rest of the container that was entered. */
 static int fill_from_message(sd_bus_message *message, GVariantBuilder *builder) {
         int r;
 

@@ -1,83 +1,74 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * One question goes this way:
+ * A call is authorized in these steps:
  *
- *   1. The bus is asked for the caller's user (GetConnectionUnixUser). sd_bus_query_sender_privilege() would
- * wait for that answer, and a bus that hangs would hang us. Root is let through here, so that it needs no
- * polkit.
+ *   1. The user of the caller is known before the call is dispatched (bus-intake.c).
+ * sd_bus_query_sender_privilege() would block on the bus's reply, and so on a bus that hangs. Root is
+ * authorized at once: it depends neither on polkit, nor on what other callers have it do.
  *   2. polkit is asked (CheckAuthorization), with the caller's unique bus name as the subject: names are
- * never reused, pids are. When the caller set the flag for it in the message's header, polkit may ask a
- * person for a password.
- *   3. The bus is asked whether the caller is still there (NameHasOwner). One that has left changes nothing.
+ * never reused, pids are. If the caller set the flag for it in the message's header, polkit may prompt for a
+ * password.
+ *   3. The bus is asked whether the caller is still connected (NameHasOwner). A caller that has left changes
+ * nothing.
+ *   4. The handler of the call runs again. It reads the call again, over the settings in force by then, and
+ * calls authority_check() again, which now returns 1.
  */
 
 #include "authority.h"
 
+#include <assert.h>
 #include <glib.h>
 
-/* polkit's own answer is a matter of milliseconds, a person's is not. */
+#include "names.h"
+
+/* polkit itself answers within milliseconds; a person needs longer. */
 #define POLKIT_TIMEOUT_USEC (10 * USEC_PER_SEC)
 #define POLKIT_INTERACTIVE_TIMEOUT_USEC (5 * USEC_PER_MINUTE)
 
 #define POLKIT_FLAG_ALLOW_INTERACTION 1u
 
-#define UID_UNKNOWN ((uint32_t) -1)
+/* A call that waits for authorization. */
+typedef struct Query {
+        Authority *authority;
+        sd_bus_message *call; /* NULL: unused */
+        sd_bus_slot *slot;    /* of the pending reply */
+        const char *action;
+        sd_bus_message_handler_t handler;
+        void *userdata;
+        uid_t uid;
+} Query;
 
 struct Authority {
         sd_bus *connection;
-        GList *questions; /* the newest first */
-        unsigned n_questions;
-        GHashTable *callers; /* by their unique name: those who have open questions */
+        const BusConnection *callers;
+        const Listener *listener; /* NULL: on a bus */
+        const Query *granted;     /* whose handler is running again */
+        Query queries[AUTHORITY_OPEN_MAX];
 };
 
-typedef struct Caller {
-        char *name;
-        unsigned n_questions;
-} Caller;
-
-typedef struct Question {
-        Authority *authority;
-        Caller *caller;
-        sd_bus_message *call;
-        sd_bus_slot *slot; /* of the answer that is waited for */
-        const char *action;
-        authority_granted_t granted;
-        void *userdata;
-        uint32_t uid;
-} Question;
-
-static Question *question_free(Question *question) {
-        Authority *authority = question->authority;
-
-        authority->questions = g_list_remove(authority->questions, question);
-        authority->n_questions--;
-        if (--question->caller->n_questions == 0)
-                (void) g_hash_table_remove(authority->callers, question->caller->name);
-
-        sd_bus_slot_unref(question->slot);
-        sd_bus_message_unref(question->call);
-        g_free(question);
+static Query *query_close(Query *query) {
+        sd_bus_message_unref(query->call);
+        sd_bus_slot_unref(query->slot);
+        *query = (Query){};
         return NULL;
 }
-DEFINE_TRIVIAL_CLEANUP(Question *, question_free);
+DEFINE_TRIVIAL_CLEANUP(Query *, query_close);
 
-static void caller_free(void *userdata) {
-        Caller *caller = userdata;
-
-        g_free(caller->name);
-        g_free(caller);
-}
-
-int authority_new(sd_bus *connection, Authority **ret) {
+int authority_new(
+                sd_bus *connection,
+                const BusConnection *callers,
+                const Listener *listener,
+                Authority **ret) {
         Authority *authority;
 
-        authority = g_try_new0(Authority, 1);
+        authority = calloc(1, sizeof(*authority));
         if (!authority)
                 return -ENOMEM;
 
         authority->connection = connection;
-        authority->callers = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, caller_free);
+        authority->callers = callers;
+        authority->listener = listener;
         *ret = authority;
         return 0;
 }
@@ -86,257 +77,213 @@ Authority *authority_free(Authority *authority) {
         if (!authority)
                 return NULL;
 
-        while (authority->questions)
-                question_free(authority->questions->data);
-        g_hash_table_unref(authority->callers);
-        g_free(authority);
+        for (size_t i = 0; i < AUTHORITY_OPEN_MAX; i++)
+                if (authority->queries[i].call)
+                        query_close(authority->queries + i);
+        free(authority);
         return NULL;
 }
 
-/* Ends a question with an error. An answer that can't be sent has nobody to go to. */
-static int question_refuse(Question *question, const char *name, const char *reason) {
-        (void) sd_bus_reply_method_errorf(question->call, name, "%s", reason);
-        question_free(question);
-        return 1;
-}
-
-static bool is_error_of_absence(const sd_bus_error *error) {
-        return sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-               sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER) ||
-               g_str_has_prefix(error->name, "org.freedesktop.DBus.Error.Spawn.") ||
-               g_str_has_prefix(error->name, "org.freedesktop.systemd1.");
-}
-
-static int question_grant(Question *question) {
-        _cleanup_(question_freep) Question *granted = question;
+/* Closes a query with an error. If there is no memory for it, a shorter error may still succeed. */
+static int query_refuse(Query *query, const char *name, const char *reason) {
         int r;
 
-        r = granted->granted(granted->call, granted->userdata);
+        r = sd_bus_reply_method_errorf(query->call, name, "%s", reason);
         if (r < 0)
-                (void) sd_bus_reply_method_errno(granted->call, r, NULL);
+                (void) sd_bus_reply_method_errno(query->call, r, NULL);
+        query_close(query);
         return 1;
 }
 
-static int on_still_there(sd_bus_message *answer, void *userdata, sd_bus_error *ret_error) {
-        Question *question = userdata;
+static bool polkit_is_missing(const sd_bus_error *error) {
+        return sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
+               sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER) ||
+               g_str_has_prefix(error->name, ERROR_SPAWN_PREFIX) ||
+               g_str_has_prefix(error->name, ERROR_SYSTEMD_PREFIX);
+}
+
+/* Runs the handler again, now authorized, and replies with the error that it may return. */
+static int query_grant(Query *query) {
+        _cleanup_(query_closep) Query *granted = query;
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = sd_bus_message_rewind(granted->call, /* complete= */ true);
+        if (r >= 0) {
+                granted->authority->granted = granted;
+                r = granted->handler(granted->call, granted->userdata, &error);
+                granted->authority->granted = NULL;
+        }
+        if (r < 0)
+                (void) sd_bus_reply_method_errno(granted->call, r, &error);
+        return 1;
+}
+
+static int on_owner(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        Query *query = userdata;
         int there;
 
-        if (sd_bus_message_is_method_error(answer, NULL) || sd_bus_message_read(answer, "b", &there) < 0 ||
+        if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_read(reply, "b", &there) < 0 ||
             !there) {
-                question_free(question);
+                query_close(query);
                 return 1;
         }
 
-        return question_grant(question);
+        return query_grant(query);
 }
 
-static int question_ask_still_there(Question *question) {
-        question->slot = sd_bus_slot_unref(question->slot);
+static int query_ask_owner(Query *query) {
+        query->slot = sd_bus_slot_unref(query->slot);
         return sd_bus_call_method_async(
-                        question->authority->connection, &question->slot, "org.freedesktop.DBus",
-                        "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameHasOwner", on_still_there,
-                        question, "s", sd_bus_message_get_sender(question->call));
+                        query->authority->connection, &query->slot, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE,
+                        "NameHasOwner", on_owner, query, "s", sd_bus_message_get_sender(query->call));
 }
 
-static int on_polkit_answer(sd_bus_message *answer, void *userdata, sd_bus_error *ret_error) {
-        Question *question = userdata;
-        const sd_bus_error *error = sd_bus_message_get_error(answer);
+static int on_polkit_answer(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        Query *query = userdata;
+        const sd_bus_error *error = sd_bus_message_get_error(reply);
         int authorized, challenge, r;
 
-        if (error && is_error_of_absence(error))
-                return question_refuse(
-                                question, SD_BUS_ERROR_ACCESS_DENIED,
+        if (error && polkit_is_missing(error))
+                return query_refuse(
+                                query, SD_BUS_ERROR_ACCESS_DENIED,
                                 "Only root may do this: polkit is not running");
         if (error && (sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) ||
                       sd_bus_error_has_name(error, SD_BUS_ERROR_TIMEOUT)))
-                return question_refuse(
-                                question, SD_BUS_ERROR_ACCESS_DENIED,
+                return query_refuse(
+                                query, SD_BUS_ERROR_ACCESS_DENIED,
                                 "Only root may do this now: polkit does not answer");
         if (error && sd_bus_error_has_name(error, SD_BUS_ERROR_LIMITS_EXCEEDED))
-                return question_refuse(
-                                question, SD_BUS_ERROR_LIMITS_EXCEEDED, "Too many calls wait for polkit");
+                return query_refuse(
+                                query, SD_BUS_ERROR_LIMITS_EXCEEDED, "Too many calls are waiting for polkit");
         if (error)
-                return question_refuse(question, SD_BUS_ERROR_ACCESS_DENIED, error->message ?: error->name);
+                return query_refuse(query, SD_BUS_ERROR_ACCESS_DENIED, error->message ?: error->name);
 
-        /* The details (the third part) are of no use to us. */
-        r = sd_bus_message_enter_container(answer, 'r', "bba{ss}");
+        /* The details (the third member) are not used. */
+        r = sd_bus_message_enter_container(reply, 'r', "bba{ss}");
         if (r >= 0)
-                r = sd_bus_message_read(answer, "bb", &authorized, &challenge);
+                r = sd_bus_message_read(reply, "bb", &authorized, &challenge);
         if (r < 0)
-                return question_refuse(
-                                question, SD_BUS_ERROR_ACCESS_DENIED,
-                                "Only root may do this now: polkit answers nonsense");
+                return query_refuse(
+                                query, SD_BUS_ERROR_ACCESS_DENIED,
+                                "Only root may do this now: polkit sent an invalid reply");
 
         if (!authorized && challenge)
-                return question_refuse(
-                                question, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
-                                sd_bus_message_get_allow_interactive_authorization(question->call) > 0
-                                                ? "Interactive authentication is needed, and no agent is "
-                                                  "there to ask (pkttyagent is one)"
-                                                : "Interactive authentication is needed, and the call does "
-                                                  "not allow it");
+                return query_refuse(
+                                query, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+                                sd_bus_message_get_allow_interactive_authorization(query->call) > 0
+                                                ? "Interactive authentication is required, but no "
+                                                  "authentication agent is running (such as pkttyagent)"
+                                                : "Interactive authentication is required, but the call "
+                                                  "does not allow it");
         if (!authorized)
-                return question_refuse(question, SD_BUS_ERROR_ACCESS_DENIED, "polkit does not allow this");
+                return query_refuse(query, SD_BUS_ERROR_ACCESS_DENIED, "polkit does not allow this");
 
-        r = question_ask_still_there(question);
+        r = query_ask_owner(query);
         if (r < 0)
-                return question_refuse(question, SD_BUS_ERROR_FAILED, "The bus could not be asked");
+                return query_refuse(query, SD_BUS_ERROR_FAILED, "The bus can't be asked");
         return 1;
 }
 
-static int question_ask_polkit(Question *question) {
+static int query_ask_polkit(Query *query) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *ask = NULL;
         int interactive, r;
 
         r = sd_bus_message_new_method_call(
-                        question->authority->connection, &ask, "org.freedesktop.PolicyKit1",
-                        "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority",
+                        query->authority->connection, &ask, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE,
                         "CheckAuthorization");
         if (r < 0)
                 return r;
 
-        interactive = sd_bus_message_get_allow_interactive_authorization(question->call);
+        interactive = sd_bus_message_get_allow_interactive_authorization(query->call);
 
         r = sd_bus_message_append(
                         ask, "(sa{sv})sa{ss}us",
                         /* subject */ "system-bus-name", 1, "name", "s",
-                        sd_bus_message_get_sender(question->call),
-                        /* action_id */ question->action,
+                        sd_bus_message_get_sender(query->call),
+                        /* action_id */ query->action,
                         /* details */ 0,
                         /* flags */ interactive > 0 ? POLKIT_FLAG_ALLOW_INTERACTION : 0u,
                         /* cancellation_id */ "");
         if (r < 0)
                 return r;
 
-        question->slot = sd_bus_slot_unref(question->slot);
+        query->slot = sd_bus_slot_unref(query->slot);
         return sd_bus_call_async(
-                        question->authority->connection, &question->slot, ask, on_polkit_answer, question,
+                        query->authority->connection, &query->slot, ask, on_polkit_answer, query,
                         interactive > 0 ? POLKIT_INTERACTIVE_TIMEOUT_USEC : POLKIT_TIMEOUT_USEC);
 }
 
-static unsigned authority_count_of_user(const Authority *authority, uint32_t uid) {
+/* An unused query. NULL with ret_error set if too many are pending, of this user or of all. */
+static Query *authority_find_free(Authority *authority, uid_t uid, sd_bus_error *ret_error) {
+        Query *unused = NULL;
         unsigned n = 0;
 
-        for (const GList *i = authority->questions; i; i = i->next)
-                if (((const Question *) i->data)->uid == uid)
-                        n++;
+        for (size_t i = 0; i < AUTHORITY_OPEN_MAX; i++) {
+                Query *query = authority->queries + i;
 
-        return n;
-}
-
-static int on_user(sd_bus_message *answer, void *userdata, sd_bus_error *ret_error) {
-        Question *question = userdata;
-        uint32_t uid;
-
-        if (sd_bus_message_is_method_error(answer, NULL) || sd_bus_message_read(answer, "u", &uid) < 0)
-                return question_refuse(
-                                question, SD_BUS_ERROR_ACCESS_DENIED,
-                                "The bus does not say who the caller is");
-
-        if (uid == 0)
-                return question_grant(question);
-
-        if (authority_count_of_user(question->authority, uid) >= AUTHORITY_POLKIT_PER_USER_MAX)
-                return question_refuse(
-                                question, SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                "Too many calls of this user wait for polkit: at most " G_STRINGIFY(
-                                                AUTHORITY_POLKIT_PER_USER_MAX));
-        question->uid = uid;
-
-        if (question_ask_polkit(question) < 0)
-                return question_refuse(
-                                question, SD_BUS_ERROR_ACCESS_DENIED,
-                                "Only root may do this now: polkit can't be asked");
-        return 1;
-}
-
-/* Refuses the newest question of the caller that has the most, for the sake of one that has n, so that nobody
- * keeps others out by taking all there is. False when no one has more than this one will. */
-static bool authority_make_room(Authority *authority, unsigned n) {
-        Caller *caller, *greediest = NULL;
-        GHashTableIter callers;
-
-        g_hash_table_iter_init(&callers, authority->callers);
-        while (g_hash_table_iter_next(&callers, NULL, (void **) &caller))
-                if (!greediest || caller->n_questions > greediest->n_questions)
-                        greediest = caller;
-        if (!greediest || greediest->n_questions <= n + 1)
-                return false;
-
-        for (GList *i = authority->questions; i; i = i->next) {
-                Question *question = i->data;
-
-                if (question->caller == greediest) {
-                        (void) question_refuse(
-                                        question, SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                        "Too many calls wait for authorization, and this caller has the "
-                                        "most");
-                        return true;
-                }
+                if (!query->call)
+                        unused = query;
+                else
+                        n += query->uid == uid;
         }
 
-        return false;
+        if (n >= AUTHORITY_POLKIT_PER_USER_MAX) {
+                (void) sd_bus_error_set(
+                                ret_error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                "Too many calls of this user are waiting for polkit: at most " G_STRINGIFY(
+                                                AUTHORITY_POLKIT_PER_USER_MAX));
+                return NULL;
+        }
+        if (!unused)
+                (void) sd_bus_error_set(
+                                ret_error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                "Too many calls are waiting for polkit: at most " G_STRINGIFY(
+                                                AUTHORITY_OPEN_MAX));
+        return unused;
 }
 
-/* The record of a caller, made where there is none. */
-static Caller *authority_get_caller(Authority *authority, const char *name) {
-        Caller *caller;
+/* Who may connect to the private socket may do everything: see make_room() of peers.c. */
+static int check_peer(const Listener *listener, uid_t uid, sd_bus_error *ret_error) {
+        if (listener->is_private && (uid == 0 || uid == geteuid()))
+                return 1;
 
-        caller = g_hash_table_lookup(authority->callers, name);
-        if (caller)
-                return caller;
-
-        caller = g_new0(Caller, 1);
-        caller->name = g_strdup(name);
-        (void) g_hash_table_insert(authority->callers, caller->name, caller);
-        return caller;
+        return sd_bus_error_setf(
+                        ret_error, SD_BUS_ERROR_ACCESS_DENIED,
+                        "This socket is for reading only; root may change something over %s",
+                        listener->private_path);
 }
 
-int authority_check(
-                Authority *authority,
-                sd_bus_message *call,
-                const char *action,
-                authority_granted_t granted,
-                void *userdata) {
+int authority_check(Authority *authority, sd_bus_message *call, const char *action, sd_bus_error *ret_error) {
+        const uid_t uid = bus_connection_caller(authority->callers);
+        Query *query;
 
-        const char *sender = sd_bus_message_get_sender(call);
-        const Caller *caller = g_hash_table_lookup(authority->callers, sender);
-        unsigned n = caller ? caller->n_questions : 0;
-        Question *question;
-        int r;
+        if (authority->listener)
+                return check_peer(authority->listener, uid, ret_error);
+        if (authority->granted && authority->granted->call == call &&
+            streq(authority->granted->action, action))
+                return 1;
+        if (uid == 0)
+                return 1;
 
-        if (n >= AUTHORITY_OPEN_PER_SENDER_MAX ||
-            (authority->n_questions >= AUTHORITY_OPEN_MAX && !authority_make_room(authority, n)))
-                return sd_bus_reply_method_errorf(
-                                call, SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                "Too many calls wait for authorization: at most %u of one caller, %u of all",
-                                (unsigned) AUTHORITY_OPEN_PER_SENDER_MAX, (unsigned) AUTHORITY_OPEN_MAX);
-
-        question = g_try_new(Question, 1);
-        if (!question)
-                return -ENOMEM;
-
-        *question = (Question){
+        query = authority_find_free(authority, uid, ret_error);
+        if (!query)
+                return -EDQUOT;
+        *query = (Query){
                 .authority = authority,
-                .caller = authority_get_caller(authority, sender),
                 .call = sd_bus_message_ref(call),
                 .action = action,
-                .granted = granted,
-                .userdata = userdata,
-                .uid = UID_UNKNOWN,
+                .handler = sd_bus_get_current_handler(authority->connection),
+                .userdata = sd_bus_get_current_userdata(authority->connection),
+                .uid = uid,
         };
-        authority->questions = g_list_prepend(authority->questions, question);
-        authority->n_questions++;
-        question->caller->n_questions++;
 
-        r = sd_bus_call_method_async(
-                        authority->connection, &question->slot, "org.freedesktop.DBus",
-                        "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionUnixUser", on_user,
-                        question, "s", sender);
-        if (r < 0) {
-                question_free(question);
-                return r;
+        if (query_ask_polkit(query) < 0) {
+                query_close(query);
+                return sd_bus_error_set(
+                                ret_error, SD_BUS_ERROR_ACCESS_DENIED,
+                                "Only root may do this now: polkit can't be asked");
         }
 
-        return 1;
+        return 0;
 }

@@ -2,43 +2,39 @@
 #pragma once
 
 /*
- * May this caller do this? Root may; others may if polkit allows it. Nothing here waits: the bus and polkit
- * are asked asynchronously, and while one of them hangs only the caller waits.
+ * Authorization of callers. On the bus root is always allowed, others if polkit allows it. On the private
+ * socket everyone who may connect to it is, on the public one nobody. Nothing here blocks: the bus
+ * and polkit are asked asynchronously, and while one of them hangs only the caller waits.
  */
 
 #include <systemd/sd-bus.h>
 
+#include "bus-connection.h"
 #include "macro.h"
 
-#define AUTHORITY_ACTION_CONFIGURE "org.wbwatch1.configure"
-#define AUTHORITY_ACTION_PAUSE "org.wbwatch1.pause"
-#define AUTHORITY_ACTION_FORCE_SYNC "org.wbwatch1.force-sync"
-
-/* Open questions: of all callers, of one connection, and of one user to polkit. More are refused, so that
- * what callers can make us remember is bounded, and nobody takes another's share. */
+/* The most queries that wait for polkit: of all users, and of one. Further calls are refused, to bound the
+ * memory that callers can use. Root's calls need no query. */
 #define AUTHORITY_OPEN_MAX 512
-#define AUTHORITY_OPEN_PER_SENDER_MAX 128
 #define AUTHORITY_POLKIT_PER_USER_MAX 16
 
 typedef struct Authority Authority;
 
-/* The caller is authorized, and still connected: do it and reply. Negative errno is replied as an error. */
-typedef int (*authority_granted_t)(sd_bus_message *call, void *userdata);
+/* connection, callers, which knows its callers' users, and the listener of its socket (NULL: it is a bus) are
+ * borrowed and must outlive the authority. */
+int authority_new(
+                sd_bus *connection,
+                const BusConnection *callers,
+                const Listener *listener,
+                Authority **ret);
 
-/* The connection is borrowed and must outlive the authority. */
-int authority_new(sd_bus *connection, Authority **ret);
-
-/* Drops the open questions without an answer. */
+/* Drops the pending calls without a reply. */
 Authority *authority_free(Authority *authority);
 DEFINE_TRIVIAL_CLEANUP(Authority *, authority_free);
 
-/* Asks whether the sender of the call may do the action, and calls granted if so; any other outcome is
- * replied here as an error: AccessDenied, InteractiveAuthorizationRequired, LimitsExceeded. The call is
- * referenced meanwhile; action must be static. Returns 1, or negative errno when the question could not even
- * be asked. */
-int authority_check(
-                Authority *authority,
-                sd_bus_message *call,
-                const char *action,
-                authority_granted_t granted,
-                void *userdata);
+/* Whether the sender of a call may perform an action. Must be called by an sd-bus handler before it changes
+ * anything. Returns 1 if the sender is authorized. Returns 0 if that is not known yet: the handler must
+ * return, and runs again with the same call (rewound) and userdata once the sender is authorized; otherwise
+ * the error is replied here (AccessDenied, InteractiveAuthorizationRequired, LimitsExceeded). Negative errno,
+ * with or without ret_error set, if nobody can be asked.
+ * action must be a static string, the same in both runs. */
+int authority_check(Authority *authority, sd_bus_message *call, const char *action, sd_bus_error *ret_error);

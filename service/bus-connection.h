@@ -2,53 +2,56 @@
 #pragma once
 
 /*
- * The connection to the system bus: connects to $DBUS_SYSTEM_BUS_ADDRESS or the usual socket, acquires the
- * name, and does so again, with growing pauses, after the bus was lost or refused the name. The queue of
- * what the bus does not take is bounded: when it is full no more calls are read. When the bus takes nothing
- * from this connection while it answers others, a new connection replaces it.
+ * A connection to the system bus, or to the process that serves the peers of a socket (peers.h), which looks
+ * like a bus and has no name. The bus: connects to $DBUS_SYSTEM_BUS_ADDRESS or the default socket, acquires
+ * the name, and reconnects, with increasing delays, after the bus was lost or refused the name. If another
+ * process replaces us as the owner of the name, we own it again once that process releases it; both are
+ * logged. The send queue is bounded: no calls are served while it is not empty (bus-intake.h). If the bus
+ * reads nothing from this connection while it answers others, a new connection replaces it.
  */
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
 #include "macro.h"
+#include "sockets.h"
 
-/* Behind everything else in the event loop: scans, deadlines and a sync's end go first, however many messages
- * wait. */
+/* After everything else in the event loop: scans, deadlines and the end of a sync come first, however many
+ * messages are waiting. */
 #define BUS_EVENT_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
 typedef struct BusConnection BusConnection;
 
 typedef struct BusConnectionHandlers {
-        /* A connection begins: objects are added to it now, before its first message. Negative errno: it is
-         * closed, and tried again later. */
+        /* Adds objects to a new connection, before its first message. On negative errno the connection is
+         * closed, and a new one is tried later. */
         int (*begin)(sd_bus *connection, void *userdata);
 
-        /* It ends, whether begin() succeeded or not: nothing of it may be used any more. */
+        /* The connection ends, whether begin() succeeded or not: nothing of it may be used afterwards. */
         void (*end)(void *userdata);
-
-        /* The bus takes messages again after bus_connection_held_up() was true. */
-        void (*go_on)(void *userdata);
 } BusConnectionHandlers;
 
-/* Connects from the event loop, again and again until it succeeds. name and handlers must outlive it. */
+/* Connects from the event loop, retrying until it succeeds. With a listener the connection is to the process
+ * that serves its peers. name, listener and handlers must outlive it. */
 int bus_connection_new(
                 sd_event *event,
                 const char *name,
+                const Listener *listener,
                 const BusConnectionHandlers *handlers,
                 void *userdata,
                 BusConnection **ret);
 
-/* Does not wait for what is still to be sent. */
+/* Does not wait for unsent messages. */
 BusConnection *bus_connection_free(BusConnection *connection);
 DEFINE_TRIVIAL_CLEANUP(BusConnection *, bus_connection_free);
 
-/* To send by; NULL while there is none, or it has been given up. */
+/* The connection to send on; NULL while there is none or it has been given up. */
 sd_bus *bus_connection_get(const BusConnection *connection);
 
-/* Whether so much waits for the bus that nothing is read from it: not the time for large messages. */
-bool bus_connection_held_up(const BusConnection *connection);
+/* The user of the call that is being dispatched; (uid_t) -1 if it is unknown. The process, as it connected to
+ * a socket; 0 on the bus. */
+uid_t bus_connection_caller(const BusConnection *connection);
+pid_t bus_connection_caller_pid(const BusConnection *connection);
 
-/* Something was sent that nobody had requested. A queue of it that grows too long is given up with its
- * connection. */
+/* Must be called after sending anything but a reply. Gives up the connection if its queue is too long. */
 void bus_connection_sent(BusConnection *connection);

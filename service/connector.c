@@ -16,15 +16,17 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/cn_proc.h>
 #include <linux/connector.h>
 #include <linux/filter.h>
 #include <linux/netlink.h>
 #include <stdalign.h>
+#include <stdio.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #define ACKNOWLEDGEMENT_TIMEOUT_USEC (1 * USEC_PER_SEC)
 
@@ -37,6 +39,9 @@
 /* The parent of all kernel threads. */
 #define KTHREADD_PID 2
 
+/* What connector_keep() leaves for connector_inherit(): a descriptor or a negative errno. */
+#define INHERITANCE "WBWATCHD_CONNECTOR"
+
 /* linux/cn_proc.h has this as struct proc_input since 6.6; Debian 12's headers are older. */
 typedef struct ListenRequest {
         uint32_t operation; /* enum proc_cn_mcast_op */
@@ -44,7 +49,8 @@ typedef struct ListenRequest {
 } ListenRequest;
 
 struct Connector {
-        struct mnl_socket *socket;
+        int fd;                   /* the caller's */
+        uint32_t acknowledgement; /* of acknowledgement_to(fd) */
         sd_event_source *io_source;
         sd_event_source *timer_source;
 
@@ -52,20 +58,27 @@ struct Connector {
         connector_event_t on_event;
         void *userdata;
 
-        uint32_t cookie; /* sent as cn_msg.ack, to distinguish our acknowledgement from those of others */
-        bool asked;      /* the kernel may count us among its listeners */
         bool listening;
         uint64_t wakeups;
 };
 
+/* Sent as cn_msg.ack, to distinguish the acknowledgement to this socket from those to others: the inode
+ * number, which no other socket has, and which stays the same when the process executes itself anew. */
+static uint32_t cookie_of(int fd) {
+        struct stat status = {};
+
+        (void) fstat(fd, &status);
+        return (uint32_t) status.st_ino;
+}
+
 /* What the kernel's acknowledgement to us has as its cn_msg.ack. */
-static uint32_t connector_acknowledgement(const Connector *connector) {
-        return connector->cookie + 1;
+static uint32_t acknowledgement_to(int fd) {
+        return cookie_of(fd) + 1;
 }
 
 /* Lets the kernel drop, before it wakes anybody, all but our acknowledgement and the creation of kernel
  * threads. */
-static int attach_filter(int fd, uint32_t acknowledgement) {
+static int attach_filter(int fd) {
         enum {
                 ACK = NLMSG_HDRLEN + offsetof(struct cn_msg, ack),
                 EVENT = NLMSG_HDRLEN + sizeof(struct cn_msg),
@@ -81,7 +94,7 @@ static int attach_filter(int fd, uint32_t acknowledgement) {
                 BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(KTHREADD_PID), 3, 4),
                 BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(PROC_EVENT_NONE), 0, 3),
                 BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ACK),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(acknowledgement), 0, 1),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(acknowledgement_to(fd)), 0, 1),
                 BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
                 BPF_STMT(BPF_RET | BPF_K, 0),
         };
@@ -93,7 +106,7 @@ static int attach_filter(int fd, uint32_t acknowledgement) {
 }
 
 /* Sends the first size bytes of a request: its operation alone, or all of it. */
-static int connector_send(Connector *connector, const ListenRequest *request, size_t size) {
+static int send_request(int fd, const ListenRequest *request, size_t size) {
         alignas(struct nlmsghdr) uint8_t buffer[MESSAGE_SIZE_MAX];
         struct nlmsghdr *header;
         struct cn_msg *message;
@@ -103,19 +116,19 @@ static int connector_send(Connector *connector, const ListenRequest *request, si
 
         message = mnl_nlmsg_put_extra_header(header, sizeof(*message) + size);
         message->id = (struct cb_id){ .idx = CN_IDX_PROC, .val = CN_VAL_PROC };
-        message->seq = connector->cookie;
-        message->ack = connector->cookie;
+        message->seq = cookie_of(fd);
+        message->ack = message->seq;
         message->len = (uint16_t) size;
         memcpy(message->data, request, size);
 
-        return mnl_socket_sendto(connector->socket, header, header->nlmsg_len) < 0 ? -errno : 0;
+        return send(fd, header, header->nlmsg_len, 0) < 0 ? -errno : 0;
 }
 
 /* Sends an operation alone, as all kernels understand it. */
-static int connector_send_operation(Connector *connector, enum proc_cn_mcast_op operation) {
+static int send_operation(int fd, enum proc_cn_mcast_op operation) {
         ListenRequest request = { .operation = operation };
 
-        return connector_send(connector, &request, sizeof(request.operation));
+        return send_request(fd, &request, sizeof(request.operation));
 }
 
 ConnectorNews connector_parse(
@@ -166,7 +179,7 @@ static int connector_receive(Connector *connector, uint32_t *ret_error) {
         };
         ssize_t n;
 
-        n = recvmsg(mnl_socket_get_fd(connector->socket), &header, MSG_DONTWAIT);
+        n = recvmsg(connector->fd, &header, MSG_DONTWAIT);
         if (n < 0)
                 return -errno;
 
@@ -176,7 +189,7 @@ static int connector_receive(Connector *connector, uint32_t *ret_error) {
         if (header.msg_namelen != sizeof(sender) || sender.nl_pid != 0 || (header.msg_flags & MSG_TRUNC))
                 return CONNECTOR_NOTHING;
 
-        return (int) connector_parse(buffer, (size_t) n, connector_acknowledgement(connector), ret_error);
+        return (int) connector_parse(buffer, (size_t) n, connector->acknowledgement, ret_error);
 }
 
 static void connector_set_listening(Connector *connector, bool listening, const char *reason) {
@@ -198,7 +211,7 @@ static void connector_acknowledged(Connector *connector, uint32_t error) {
         }
 
         /* Spares the kernel the other events. The filter drops them anyway, so that it may fail. */
-        (void) connector_send(connector, &request, sizeof(request));
+        (void) send_request(connector->fd, &request, sizeof(request));
 
         connector_set_listening(connector, true, NULL);
 }
@@ -241,8 +254,72 @@ static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *
         return 0;
 }
 
+int connector_open(void) {
+        const struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1U << (CN_IDX_PROC - 1) };
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_CONNECTOR);
+        if (fd < 0)
+                return -errno;
+
+        /* Before the socket joins the group, so that nothing passes by it. */
+        r = attach_filter(fd);
+        if (r < 0)
+                return r;
+
+        if (bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
+                return -errno;
+
+        r = send_operation(fd, PROC_CN_MCAST_LISTEN);
+        if (r < 0)
+                return r;
+
+        return take_fd(&fd);
+}
+
+int connector_keep(int fd) {
+        char text[sizeof("-2147483648")];
+
+        if (fd >= 0 && fcntl(fd, F_SETFD, 0) < 0)
+                return -errno;
+
+        (void) snprintf(text, sizeof(text), "%d", fd);
+        return setenv(INHERITANCE, text, /* replace= */ true) < 0 ? -errno : 0;
+}
+
+static bool is_connector(int fd) {
+        int domain, protocol;
+        socklen_t size = sizeof(int);
+
+        return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) >= 0 && domain == AF_NETLINK &&
+               getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) >= 0 &&
+               protocol == NETLINK_CONNECTOR;
+}
+
+bool connector_inherit(int *ret_fd) {
+        const char *text = getenv(INHERITANCE);
+        int fd, length;
+        bool valid;
+
+        if (!text)
+                return false;
+
+        valid = sscanf(text, "%d%n", &fd, &length) == 1 && text[length] == '\0' &&
+                (fd < 0 || is_connector(fd));
+        (void) unsetenv(INHERITANCE);
+        if (!valid)
+                return false;
+
+        if (fd >= 0)
+                (void) fcntl(fd, F_SETFD, FD_CLOEXEC);
+        *ret_fd = fd;
+        return true;
+}
+
 int connector_new(
                 sd_event *event,
+                int fd,
                 connector_state_t state,
                 connector_event_t on_event,
                 void *userdata,
@@ -254,30 +331,13 @@ int connector_new(
         if (!connector)
                 return -ENOMEM;
 
+        connector->fd = fd;
+        connector->acknowledgement = acknowledgement_to(fd);
         connector->state = state;
         connector->on_event = on_event;
         connector->userdata = userdata;
 
-        /* Not a secret, only hardly anybody else's: where there are no random numbers yet, the time will do.
-         */
-        if (getrandom(&connector->cookie, sizeof(connector->cookie), GRND_NONBLOCK) < 0)
-                connector->cookie = (uint32_t) usec_now(CLOCK_MONOTONIC);
-
-        connector->socket = mnl_socket_open2(NETLINK_CONNECTOR, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (!connector->socket)
-                return -errno;
-
-        /* Before the socket joins the group, so that nothing passes by it. */
-        r = attach_filter(mnl_socket_get_fd(connector->socket), connector_acknowledgement(connector));
-        if (r < 0)
-                return r;
-
-        if (mnl_socket_bind(connector->socket, 1U << (CN_IDX_PROC - 1), MNL_SOCKET_AUTOPID) < 0)
-                return -errno;
-
-        r =
-                        sd_event_add_io(event, &connector->io_source, mnl_socket_get_fd(connector->socket),
-                                        EPOLLIN, on_readable, connector);
+        r = sd_event_add_io(event, &connector->io_source, fd, EPOLLIN, on_readable, connector);
         if (r < 0)
                 return r;
 
@@ -286,11 +346,6 @@ int connector_new(
                         1 * USEC_PER_MSEC, on_timeout, connector);
         if (r < 0)
                 return r;
-
-        r = connector_send_operation(connector, PROC_CN_MCAST_LISTEN);
-        if (r < 0)
-                return r;
-        connector->asked = true;
 
         *ret = TAKE_POINTER(connector);
         return 0;
@@ -304,11 +359,7 @@ Connector *connector_free(Connector *connector) {
         sd_event_source_disable_unref(connector->timer_source);
 
         /* Also without an acknowledgement: that may have been lost. */
-        if (connector->asked)
-                (void) connector_send_operation(connector, PROC_CN_MCAST_IGNORE);
-
-        if (connector->socket)
-                (void) mnl_socket_close(connector->socket);
+        (void) send_operation(connector->fd, PROC_CN_MCAST_IGNORE);
 
         free(connector);
         return NULL;

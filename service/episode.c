@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The record of a stall: see episode.h. */
-
 #include "episode.h"
 
 const char *engine_rule_to_string(EngineRule rule) {
@@ -60,7 +58,8 @@ const char *filesystem_result_to_string(FilesystemResult result) {
 }
 
 void episode_copy(Episode *to, const Episode *from) {
-        memcpy(to, from, offsetof(Episode, workers));
+        memcpy(to, from, offsetof(Episode, samples.samples));
+        memcpy(to->samples.samples, from->samples.samples, from->samples.n * sizeof(Sample));
         memcpy(to->workers, from->workers, from->n_workers * sizeof(from->workers[0]));
         memcpy(to->syncs, from->syncs, from->n_syncs * sizeof(from->syncs[0]));
         memcpy(to->also_spinning, from->also_spinning,
@@ -74,7 +73,7 @@ void episode_begin(
                 EngineRule rule,
                 const char *work,
                 bool dry_run) {
-        memset(episode, 0, offsetof(Episode, workers));
+        memset(episode, 0, offsetof(Episode, samples.samples));
         episode->id = id;
         episode->start = now;
         episode->rule = rule;
@@ -82,7 +81,19 @@ void episode_begin(
         memcpy(episode->work, work, strlen(work) + 1);
 }
 
-/* Finds the row of a worker, or one that it may take: a free one, or the last if this run is longer. */
+void episode_note_scan(Episode *episode, Moment now, uint32_t n_spinning, uint32_t n_waiting) {
+        episode->spinning_max = MAX(episode->spinning_max, n_spinning);
+        episode->waiting_max = MAX(episode->waiting_max, n_waiting);
+        episode->worker_max = MAX(episode->worker_max, n_spinning + n_waiting);
+        samples_note(&episode->samples, usec_subtract(now.monotonic_usec, episode->start.monotonic_usec),
+                     n_spinning, n_waiting);
+}
+
+uint64_t episode_sample_usec(const Episode *episode, const Sample *sample) {
+        return episode->start.realtime_usec + sample->offset_msec * USEC_PER_MSEC;
+}
+
+/* The row of the worker, or else a free row, or else the last row if its run is shorter; or NULL. */
 static EpisodeWorker *episode_worker_row(Episode *episode, const Worker *worker, uint64_t run_usec) {
         EpisodeWorker *row;
 
@@ -144,13 +155,14 @@ void episode_note_sync(Episode *episode, const Sync *sync) {
         episode->syncs[episode->n_syncs++] = *sync;
 }
 
-bool sync_ended_stall(const Sync *sync, uint64_t end_usec, uint64_t scan_interval_usec) {
+/* Whether the sync ended a stall whose last spinning worker was seen at end_usec (CLOCK_MONOTONIC). */
+static bool sync_ended_stall(const Sync *sync, uint64_t end_usec, uint64_t scan_interval_usec) {
         uint64_t start_usec = sync->start.monotonic_usec;
 
         if (sync->dry_run || sync->result == SYNC_FAILED)
                 return false;
 
-        /* Between that scan and the next one nobody knows when the last worker stopped. */
+        /* The last worker stopped at an unknown time between that scan and the next. */
         if (usec_add(end_usec, scan_interval_usec) < start_usec)
                 return false;
 
@@ -158,27 +170,29 @@ bool sync_ended_stall(const Sync *sync, uint64_t end_usec, uint64_t scan_interva
                end_usec <= start_usec + sync->duration_usec + SYNC_HELPED_WITHIN_USEC;
 }
 
-void episode_end(Episode *episode, Moment end, uint64_t scan_interval_usec) {
+uint32_t episode_end(Episode *episode, Moment end, uint64_t scan_interval_usec) {
+        uint32_t judged = 0;
         bool helped = false;
 
         episode->end = end;
 
-        /* The newest that may have ended it did. */
+        /* If several may have ended it, the newest one did. */
         for (size_t i = episode->n_syncs; i > 0; i--) {
                 Sync *sync = &episode->syncs[i - 1];
 
                 if (sync->dry_run)
                         continue;
-                if (sync->helped == HELPED_PENDING)
-                        sync->helped = !helped && sync_ended_stall(
-                                                                  sync, end.monotonic_usec,
-                                                                  scan_interval_usec)
-                                                       ? HELPED_YES
-                                                       : HELPED_NO;
+                if (sync->helped == HELPED_PENDING) {
+                        bool ended = sync_ended_stall(sync, end.monotonic_usec, scan_interval_usec);
+
+                        sync->helped = !helped && ended ? HELPED_YES : HELPED_NO;
+                        judged |= UINT32_C(1) << (i - 1);
+                }
                 helped = helped || sync->helped == HELPED_YES;
         }
 
         episode->outcome = helped                    ? OUTCOME_RECOVERED
                            : episode->sync_count > 0 ? OUTCOME_OUTLIVED
                                                      : OUTCOME_CLEARED;
+        return judged;
 }

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The filesystems of a mountinfo text: see filesystems.h and proc_pid_mountinfo(5). */
+/* The format is that of proc_pid_mountinfo(5). */
 
 #include "filesystems.h"
 
-/* With SB_I_CGROUPWB in the kernel: only these hand inodes from one cgroup to another. ext4 serves ext2 and
- * ext3 as well. */
+/* Those with SB_I_CGROUPWB in the kernel: only these switch inodes between cgroups. ext4 also implements ext2
+ * and ext3. */
 static const char *const types_with_cgroup_writeback[] = { "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs" };
 
 static bool is_octal(char c) {
         return c >= '0' && c <= '7';
 }
 
-/* The kernel writes blanks, newlines, '#' and '\' as \ooo. */
+/* The kernel escapes blanks, newlines, '#' and '\' as \ooo. */
 static void decode(char *text) {
         char *to = text;
 
@@ -64,17 +64,17 @@ static int parse_device(const char *text, Mount *mount) {
 
 int mount_parse(char *line, Mount *ret) {
         char *id = next_field(&line), *parent = next_field(&line), *device = next_field(&line),
-             *root = next_field(&line), *mountpoint = next_field(&line), *field, *type;
+             *root = next_field(&line), *mountpoint = next_field(&line), *options = next_field(&line),
+             *field = options, *type;
         Mount mount;
 
         if (!id || !parent || !device || !root || !mountpoint ||
             parse_number(id, '\0', UINT64_MAX, &mount.id, NULL) < 0 || parse_device(device, &mount) < 0)
                 return -EBADMSG;
 
-        /* Options, and any number of optional fields up to a "-". */
-        do
+        /* After the options, any number of optional fields up to a "-". */
+        while (field && !streq(field, "-"))
                 field = next_field(&line);
-        while (field && !streq(field, "-"));
         type = field ? next_field(&line) : NULL;
         if (!type)
                 return -EBADMSG;
@@ -85,6 +85,9 @@ int mount_parse(char *line, Mount *ret) {
         mount.root = root;
         mount.mountpoint = mountpoint;
         mount.type = type;
+        mount.options = options;
+        mount.source = strsep(&line, " ") ?: "";
+        mount.super_options = strsep(&line, " ") ?: "";
         *ret = mount;
         return 0;
 }
@@ -100,7 +103,7 @@ bool mount_is_whole(const Mount *mount) {
         return streq(mount->root, "/");
 }
 
-/* Cuts what does not fit, and not within a character: the bus wants UTF-8. */
+/* Truncates at a character boundary: D-Bus requires valid UTF-8. */
 static void copy_text(char *to, size_t size, const char *from) {
         size_t length = strnlen(from, size);
 

@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The load of each work: see load.h. */
-
 #include "load.h"
 
-/* A part of a window covers this share of it at least. */
+/* A part of a window covers at least 1/64 of it. */
 #define WINDOW_PART_SHARE 64
 
-/* A scan counts for so many times the crowd size at most: one scan of a burst proves nothing. */
+/* A scan counts for at most this many times the crowd size: one scan of a burst proves nothing. */
 #define SCAN_CROWDS_MAX 3
 
-/* A crowd must have been seen for this part of its threshold, however large it is. */
+/* However large a crowd is, it must have been seen for 1/5 of CrowdThreshold. */
 #define CROWD_SEEN_PART 5
 
-/* For how much of the threshold a worker must have been seen spinning. Not all of it, since workers hand the
- * work to one another with gaps. */
+/* The share of Threshold during which a worker must have been spinning. Not all of it, since there are gaps
+ * when workers pass the work to one another. */
 #define WORKER_RULE_SHARE 0.9
 
-/* The CPU time that stuck workers use together, as a share of one CPU. A worker in state R may only want a
- * CPU; in the recorded stalls they use 80 % of all CPUs. */
+/* The least CPU time that stuck workers use together, as a share of one CPU. A worker in state R may only be
+ * waiting for a CPU. In the recorded stalls they use 80 % of all CPUs. */
 #define CPU_SHARE_MIN 0.2
+
+/* A stall of rule `worker` ends when fewer than this many workers spin on average, a stall of rule `crowd`
+ * when fewer than this share of the crowd size do. */
+#define STALL_END_SHARE 0.5
 
 static WindowPart *window_part(Window *window, size_t i) {
         return &window->parts[(window->first + i) % WINDOW_PARTS_MAX];
@@ -29,7 +31,7 @@ static const WindowPart *window_part_const(const Window *window, size_t i) {
         return &window->parts[(window->first + i) % WINDOW_PARTS_MAX];
 }
 
-/* Drops the parts that lie before the window altogether. */
+/* Drops the parts that end before the window begins. */
 static void window_prune(Window *window, uint64_t now_usec) {
         while (window->n > 0 && usec_add(window_part(window, 0)->end_usec, window->span_usec) <= now_usec) {
                 window->first = (window->first + 1) % WINDOW_PARTS_MAX;
@@ -37,7 +39,7 @@ static void window_prune(Window *window, uint64_t now_usec) {
         }
 }
 
-/* Adds what a scan saw. Scans that come close together share a part. */
+/* Adds what a scan saw. Scans close together share a part. */
 static void window_add(Window *window, const WindowPart *part) {
         WindowPart *last = window->n > 0 ? window_part(window, window->n - 1) : NULL;
 
@@ -60,7 +62,7 @@ static uint64_t scale(uint64_t value, uint64_t numerator, uint64_t denominator) 
         return (uint64_t) ((double) value * (double) numerator / (double) denominator);
 }
 
-/* What happened within the window; begin_usec is where its first part begins, or now. */
+/* The sum of the parts within the window. begin_usec is where the first part begins, or now_usec. */
 static WindowPart window_sum(const Window *window, uint64_t now_usec) {
         uint64_t start_usec = usec_subtract(now_usec, window->span_usec);
         WindowPart sum = { .begin_usec = now_usec, .end_usec = now_usec };
@@ -98,7 +100,7 @@ static void window_shift(Window *window, uint64_t usec) {
         }
 }
 
-/* A window that became longer or shorter keeps what it has. */
+/* Windows keep their contents when their spans change. */
 static void load_set_spans(Load *load, const LoadRules *rules) {
         load->crowd.span_usec = rules->crowd_threshold_usec;
         load->worker.span_usec = rules->threshold_usec;
@@ -198,7 +200,7 @@ const Load *loads_find(const Loads *loads, const char *work) {
         return work[0] == '\0' ? NULL : loads_get((Loads *) loads, work);
 }
 
-/* How many of its workers spin, or did on average: what a load is worth where there is no room for all. */
+/* The number of workers that spin now or did on average: which loads to keep if there is no room for all. */
 static double load_size(const Load *load, uint64_t now_usec, const LoadRules *rules) {
         double mean = (double) window_sum(&load->crowd, now_usec).worker_usec /
                       (double) rules->crowd_threshold_usec;
@@ -206,7 +208,7 @@ static double load_size(const Load *load, uint64_t now_usec, const LoadRules *ru
         return MAX(mean, (double) load->n_spinning);
 }
 
-/* Finds room for a new work: a free slot, or that of the smallest load if it is smaller. */
+/* A slot for a new work: a free one, or that of the smallest load if that is smaller than the new one. */
 static Load *loads_find_room(Loads *loads, uint64_t now_usec, const Tally *tally, const LoadRules *rules) {
         Load *smallest = NULL;
         double smallest_size = 0;
@@ -298,7 +300,7 @@ bool load_is_crowd(const Load *load, uint64_t now_usec, const LoadRules *rules) 
         if ((double) sum.worker_usec < rules->crowd_size * (double) rules->crowd_threshold_usec)
                 return false;
 
-        /* One scan of an idle machine may stand for more than it saw. */
+        /* An idle scan may cover more time than it saw. */
         if (now_usec - load->crowd_since_usec < rules->crowd_threshold_usec / CROWD_SEEN_PART)
                 return false;
 
@@ -321,4 +323,46 @@ double load_mean(const Load *load, uint64_t now_usec) {
 
         return seen_usec == 0 ? 0
                               : (double) window_sum(&load->mean, now_usec).worker_usec / (double) seen_usec;
+}
+
+bool load_mean_cpu(const Load *load, double *ret) {
+        const Window *window = &load->mean;
+        uint64_t cpu_usec = 0, length_usec;
+
+        if (window->n < 2)
+                return false;
+
+        for (size_t i = 1; i < window->n; i++)
+                cpu_usec += window_part_const(window, i)->cpu_usec;
+        length_usec = window_part_const(window, window->n - 1)->end_usec -
+                      window_part_const(window, 0)->end_usec;
+        if (length_usec == 0)
+                return false;
+
+        *ret = (double) cpu_usec / (double) length_usec;
+        return true;
+}
+
+bool load_is_over(const Load *load, EngineRule rule, uint64_t now_usec, const LoadRules *rules) {
+        bool is_crowd = rule == RULE_CROWD && rules->crowd_size > 0;
+
+        return load_mean(load, now_usec) < STALL_END_SHARE * (is_crowd ? rules->crowd_size : 1);
+}
+
+EngineRule load_rule(const Load *load, uint64_t now_usec, const LoadRules *rules) {
+        EngineRule rule = RULE_NONE;
+
+        if (load->work[0] == '\0' || load_count(load, rules) == 0)
+                return RULE_NONE;
+
+        if (load_is_crowd(load, now_usec, rules))
+                rule = RULE_CROWD;
+        else if (load_has_stuck_worker(load, now_usec, rules))
+                rule = RULE_WORKER;
+
+        /* A crowd that has gone is no longer a stall. */
+        if (rule != RULE_NONE && load_is_over(load, rule, now_usec, rules))
+                return RULE_NONE;
+
+        return rule;
 }

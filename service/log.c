@@ -1,63 +1,50 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * The log. Whoever takes it may hang: journald on the disk, a pipe's reader on anything, a file with its
- * filesystem. So nothing here waits: the journal gets datagrams of our own (sd_journal_send() blocks on a
- * full queue), and so does stderr where it is a socket. Everything else has no write that is sure to return:
- * RWF_NOWAIT is for pipes of Linux 6.4 and later only, poll() calls a file always ready, and O_NONBLOCK on
- * stderr would change it for all who share it. There a process of its own writes, at the other end of a pipe
- * that is ours.
+ * Any receiver of the log may hang: journald on the disk, the reader of a pipe, the filesystem of a file. So
+ * logging must not block. The journal, and stderr if it is a socket, get non-blocking datagrams
+ * (sd_journal_send() blocks on a full queue). For anything else there is no write(2) that never blocks:
+ * RWF_NOWAIT works only on pipes and since Linux 6.4, poll() always reports files as ready, and O_NONBLOCK on
+ * stderr would affect all processes that share it. There a separate process writes, which reads from a pipe.
  */
 
 #include "log.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdnoreturn.h>
-#include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
-#include <glib.h>
+#include "text.h"
+
+#include "log-writer.h"
 
 #define LOG_IDENTIFIER "wbwatchd"
 #define LOG_JOURNAL_SOCKET "/run/systemd/journal/socket"
 
-/* A line that fits into PIPE_BUF is written to a pipe whole or not at all. */
+/* Writes of up to PIPE_BUF bytes to a pipe are atomic. */
 #define LOG_MESSAGE_MAX 1024
 #define LOG_LINE_MAX PIPE_BUF
-
-/* The process that writes: between its tries where stderr gives an error (a full disk, say), and how long it
- * is given to end when there is nothing left to write. */
-#define WRITER_RETRY_MSEC 1000
-#define WRITER_END_MSEC 50
-
-/* The first descriptor that is neither stdin, stdout nor stderr: the writer has its pipe there. */
-#define WRITER_PIPE_FD 3
 
 static struct {
         LogTarget target;
         int max_level;
         bool timestamps;
         bool muted;
-        int journal_fd;     /* opened when first needed */
+        int journal_fd;     /* opened by log_set_target() */
         bool stderr_socket; /* stderr is a socket */
-        int writer_fd;      /* the pipe to the process that writes to stderr, or negative */
-        int writer_pidfd;
+        LogWriter writer;   /* the process that writes to stderr, if there is one */
         uint64_t n_dropped;
         uint64_t n_unreported; /* of these, not reported yet */
 } the_log = {
         .target = LOG_TARGET_STDERR,
         .max_level = LOG_NOTICE,
         .journal_fd = -EBADF,
-        .writer_fd = -EBADF,
-        .writer_pidfd = -EBADF,
+        .writer = { .pipe_fd = -EBADF, .child = { .pidfd = -EBADF } },
 };
 
 /* $JOURNAL_STREAM is "DEVICE:INODE" of the journal's end of stderr (systemd.exec(5)). */
@@ -70,7 +57,7 @@ static bool stderr_is_journal(void) {
                fstat(STDERR_FILENO, &st) >= 0 && st.st_dev == device && st.st_ino == inode;
 }
 
-/* Where stdin, stdout or stderr is closed, the next file to be opened would become it. */
+/* If stdin, stdout or stderr is closed, the next file opened would get its number. */
 static void open_missing_streams(void) {
         int fd;
 
@@ -84,7 +71,7 @@ void log_open(bool timestamps) {
         struct stat st;
 
         open_missing_streams();
-        /* Reads the time zone from the disk now, not when the first line is due. */
+        /* Reads the time zone from disk now, not at the first line. */
         tzset();
         (void) signal(SIGPIPE, SIG_IGN);
         the_log.timestamps = timestamps;
@@ -92,100 +79,24 @@ void log_open(bool timestamps) {
         log_set_target(stderr_is_journal() ? LOG_TARGET_JOURNAL : LOG_TARGET_STDERR);
 }
 
-/* Writes all of it, however long that takes. What gives an error is tried again: meanwhile the pipe fills up,
- * and lines are dropped where they are counted. Only when nobody is left to count is the rest given up. */
-static void writer_write(const char *text, size_t size) {
-        struct pollfd pipe_end = { .fd = WRITER_PIPE_FD };
-        bool last_try = false;
-
-        while (size > 0) {
-                ssize_t n = write(STDERR_FILENO, text, size);
-
-                if (n >= 0) {
-                        text += n;
-                        size -= (size_t) n;
-                } else if (errno != EINTR) {
-                        if (last_try)
-                                _exit(EXIT_FAILURE);
-                        last_try = poll(&pipe_end, 1, WRITER_RETRY_MSEC) > 0;
-                }
-        }
-}
-
-/* The process that writes, from its start to its end: when the other end of its pipe is closed, and all that
- * was in it is written. Signals that are meant for the daemon do not end it before. */
-static noreturn void writer_run(int pipe_fd) {
-        static char text[LOG_LINE_MAX];
-
-        (void) prctl(PR_SET_NAME, LOG_IDENTIFIER "-log");
-        (void) signal(SIGINT, SIG_IGN);
-        (void) signal(SIGTERM, SIG_IGN);
-        (void) signal(SIGHUP, SIG_IGN);
-
-        /* The daemon's other streams are not its own to hold. */
-        if (dup2(pipe_fd, WRITER_PIPE_FD) < 0 || close_range(WRITER_PIPE_FD + 1, ~0U, 0) < 0)
-                _exit(EXIT_FAILURE);
-        (void) close(STDIN_FILENO);
-        (void) close(STDOUT_FILENO);
-
-        for (;;) {
-                ssize_t n = read(WRITER_PIPE_FD, text, sizeof(text));
-
-                if (n > 0)
-                        writer_write(text, (size_t) n);
-                else if (n == 0 || errno != EINTR)
-                        _exit(EXIT_SUCCESS);
-        }
-}
-
-/* Closes the pipe, and waits a moment for the process to end. One that hangs ends when its hang ends. */
-static void stop_writer(void) {
-        struct pollfd death = { .fd = the_log.writer_pidfd, .events = POLLIN };
-
-        if (the_log.writer_fd < 0)
-                return;
-
-        closep(&the_log.writer_fd);
-        if (poll(&death, 1, WRITER_END_MSEC) > 0)
-                (void) waitid(P_PIDFD, (id_t) the_log.writer_pidfd, &(siginfo_t){}, WEXITED | WNOHANG);
-        closep(&the_log.writer_pidfd);
-        the_log.writer_fd = the_log.writer_pidfd = -EBADF;
-}
-
 int log_start_writer(void) {
-        _cleanup_close_ int ours = -EBADF, theirs = -EBADF, pidfd = -EBADF;
-        int pipe_fds[2];
-        pid_t pid;
+        LogWriter writer;
+        int r;
 
         if (the_log.stderr_socket)
                 return 0;
 
-        if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-                return -errno;
-        theirs = pipe_fds[0];
-        ours = pipe_fds[1];
-        if (fcntl(ours, F_SETFL, O_WRONLY | O_NONBLOCK) < 0)
-                return -errno;
+        r = log_writer_start(&writer);
+        if (r < 0)
+                return r;
 
-        pid = _Fork();
-        if (pid < 0)
-                return -errno;
-        if (pid == 0)
-                writer_run(theirs);
-
-        /* Without it the writer just ends, since its pipe is closed. */
-        pidfd = pidfd_open(pid, 0);
-        if (pidfd < 0)
-                return -errno;
-
-        stop_writer();
-        the_log.writer_fd = take_fd(&ours);
-        the_log.writer_pidfd = take_fd(&pidfd);
+        log_writer_stop(&the_log.writer);
+        the_log.writer = writer;
         return 0;
 }
 
 void log_close(void) {
-        stop_writer();
+        log_writer_stop(&the_log.writer);
         closep(&the_log.journal_fd);
         the_log.journal_fd = -EBADF;
 }
@@ -205,7 +116,7 @@ LogTarget log_get_target(void) {
 void log_set_target(LogTarget target) {
         the_log.target = target;
 
-        /* In time, so that no descriptor is needed in the worst minute. */
+        /* Opened now, so that no descriptor is needed during a stall. */
         if (target == LOG_TARGET_JOURNAL && the_log.journal_fd < 0)
                 the_log.journal_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 }
@@ -218,92 +129,55 @@ uint64_t log_get_dropped(void) {
         return the_log.n_dropped;
 }
 
-/* How many bytes the first character has, of a text that is valid UTF-8. */
-static size_t character_size(const char *text) {
-        size_t n = 1;
+void log_add_field(LogFields *fields, const char *format, ...) {
+        char raw[LOG_FIELD_MAX], *field = fields->text + fields->size;
+        size_t room = sizeof(fields->text) - fields->size;
+        va_list arguments;
+        int n;
 
-        while (((unsigned char) text[n] & 0xc0) == 0x80)
-                n++;
-        return n;
+        va_start(arguments, format);
+        n = vsnprintf(raw, sizeof(raw), format, arguments);
+        va_end(arguments);
+        if (n < 0 || (size_t) n >= sizeof(raw) || room < sizeof("\n") ||
+            !text_escape(raw, TEXT_ESCAPE_CONTROL, field, room - 1))
+                return;
+
+        strcat(field, "\n");
+        fields->size += strlen(field);
 }
 
-/* U+0080 to U+009F are control characters, too. Not asked of glib, whose tables may be on the disk. */
-static bool is_control(const char *text) {
-        unsigned char c = (unsigned char) text[0], next = (unsigned char) text[1];
-
-        return c < 0x20 || c == 0x7f || (c == 0xc2 && next < 0xa0);
-}
-
-void log_escape(const char *text, char *buffer, size_t size) {
-        static const char digits[] = "0123456789abcdef";
-        bool utf8 = g_utf8_validate(text, -1, NULL);
-        size_t n = 0;
-
-        while (*text != '\0') {
-                bool escape = is_control(text) || (!utf8 && (unsigned char) *text >= 0x80);
-                size_t n_bytes = utf8 ? character_size(text) : 1;
-
-                /* Cut before a character, not in it. */
-                if (n + n_bytes * (escape ? 4 : 1) >= size)
-                        break;
-
-                for (; n_bytes > 0; n_bytes--, text++)
-                        if (escape) {
-                                unsigned char c = (unsigned char) *text;
-
-                                buffer[n++] = '\\';
-                                buffer[n++] = 'x';
-                                buffer[n++] = digits[c >> 4];
-                                buffer[n++] = digits[c & 15];
-                        } else
-                                buffer[n++] = *text;
-        }
-
-        buffer[n] = '\0';
-}
-
-static int write_journal(
-                int level,
-                const char *message_id,
-                const LogField *fields,
-                size_t n_fields,
-                const char *message) {
-
+static int write_journal(int level, const char *message_id, const LogFields *fields, const char *message) {
         static const struct sockaddr_un address = {
                 .sun_family = AF_UNIX,
                 .sun_path = LOG_JOURNAL_SOCKET,
         };
-        char entry[LOG_LINE_MAX];
-        int n;
+        char head[LOG_LINE_MAX];
+        struct iovec parts[] = {
+                { .iov_base = head },
+                { .iov_base = fields ? (void *) fields->text : NULL, .iov_len = fields ? fields->size : 0 },
+        };
+        struct msghdr entry = {
+                .msg_name = (void *) &address,
+                .msg_namelen = sizeof(address),
+                .msg_iov = parts,
+                .msg_iovlen = ELEMENTSOF(parts),
+        };
 
         if (the_log.journal_fd < 0)
                 return -EBADF;
 
-        n = snprintf(entry, sizeof(entry),
-                     "PRIORITY=%d\nSYSLOG_FACILITY=%d\nSYSLOG_IDENTIFIER=" LOG_IDENTIFIER
-                     "\n%s%s%sMESSAGE=%s\n",
-                     level, LOG_FAC(LOG_DAEMON), message_id ? "MESSAGE_ID=" : "",
-                     message_id ? message_id : "", message_id ? "\n" : "", message);
-
-        for (size_t i = 0; i < n_fields; i++) {
-                char field[sizeof(LogField) * 4];
-
-                log_escape(fields[i].text, field, sizeof(field));
-                if ((size_t) n + strlen(field) + 2 > sizeof(entry))
-                        break;
-                n += snprintf(entry + n, sizeof(entry) - (size_t) n, "%s\n", field);
-        }
+        parts[0].iov_len = (size_t) snprintf(
+                        head, sizeof(head),
+                        "PRIORITY=%d\nSYSLOG_FACILITY=%d\nSYSLOG_IDENTIFIER=" LOG_IDENTIFIER
+                        "\n%s%s%sMESSAGE=%s\n",
+                        level, LOG_FAC(LOG_DAEMON), message_id ? "MESSAGE_ID=" : "",
+                        message_id ? message_id : "", message_id ? "\n" : "", message);
 
         if (the_log.muted)
                 return 0;
 
-        /* Addressed anew each time: a journald that was restarted listens on another socket of the same name.
-         */
-        if (sendto(the_log.journal_fd, entry, (size_t) n, MSG_DONTWAIT | MSG_NOSIGNAL,
-                   (const struct sockaddr *) &address, sizeof(address)) < 0)
-                return -errno;
-
-        return 0;
+        /* Not connected: after a restart journald listens on a new socket of the same name. */
+        return sendmsg(the_log.journal_fd, &entry, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 static int write_stderr_line(const char *line, size_t size) {
@@ -312,7 +186,7 @@ static int write_stderr_line(const char *line, size_t size) {
         if (the_log.stderr_socket)
                 n = send(STDERR_FILENO, line, size, MSG_DONTWAIT | MSG_NOSIGNAL);
         else
-                n = write(the_log.writer_fd >= 0 ? the_log.writer_fd : STDERR_FILENO, line, size);
+                n = write(the_log.writer.pipe_fd >= 0 ? the_log.writer.pipe_fd : STDERR_FILENO, line, size);
 
         if (n < 0)
                 return -errno;
@@ -333,8 +207,8 @@ static int write_stderr(int level, const char *message) {
                 size_t n;
 
                 n = strftime(when, sizeof(when), "%F %T", localtime_r(&seconds, &tm));
-                (void) snprintf(when + n, sizeof(when) - n, ".%03u ",
-                                (unsigned) (now_usec % USEC_PER_SEC / USEC_PER_MSEC));
+                (void) snprintf(when + n, sizeof(when) - n, ".%03u %s ",
+                                (unsigned) (now_usec % USEC_PER_SEC / USEC_PER_MSEC), tm.tm_zone);
         }
 
         size = (size_t) snprintf(line, sizeof(line), "%s%s%s\n", when, names[level & LOG_PRIMASK], message);
@@ -344,7 +218,7 @@ static int write_stderr(int level, const char *message) {
                 return 0;
 
         r = write_stderr_line(line, size);
-        if (r == -EPIPE && the_log.writer_fd >= 0) {
+        if (r == -EPIPE && the_log.writer.pipe_fd >= 0) {
                 /* The writer was killed. */
                 r = log_start_writer();
                 if (r >= 0)
@@ -353,16 +227,9 @@ static int write_stderr(int level, const char *message) {
         return r;
 }
 
-static int write_line(
-                int level,
-                const char *message_id,
-                const LogField *fields,
-                size_t n_fields,
-                const char *message) {
-
-        return the_log.target == LOG_TARGET_JOURNAL
-                               ? write_journal(level, message_id, fields, n_fields, message)
-                               : write_stderr(level, message);
+static int write_line(int level, const char *message_id, const LogFields *fields, const char *message) {
+        return the_log.target == LOG_TARGET_JOURNAL ? write_journal(level, message_id, fields, message)
+                                                    : write_stderr(level, message);
 }
 
 void log_report_dropped(void) {
@@ -371,19 +238,14 @@ void log_report_dropped(void) {
         if (the_log.n_unreported == 0 || the_log.muted)
                 return;
 
-        (void) snprintf(message, sizeof(message), "%" G_GUINT64_FORMAT " log line%s dropped: nobody took %s",
+        (void) snprintf(message, sizeof(message), "%" PRIu64 " log line%s dropped: nobody took %s",
                         the_log.n_unreported, the_log.n_unreported == 1 ? " was" : "s were",
                         the_log.n_unreported == 1 ? "it" : "them");
-        if (write_line(LOG_WARNING, NULL, NULL, 0, message) >= 0)
+        if (write_line(LOG_WARNING, NULL, NULL, message) >= 0)
                 the_log.n_unreported = 0;
 }
 
-void log_full(int level,
-              const char *message_id,
-              const LogField *fields,
-              size_t n_fields,
-              const char *format,
-              ...) {
+void log_full(int level, const char *message_id, const LogFields *fields, const char *format, ...) {
         char raw[LOG_MESSAGE_MAX], message[LOG_LINE_MAX / 2];
         int saved_errno = errno;
         va_list arguments;
@@ -394,11 +256,11 @@ void log_full(int level,
         va_start(arguments, format);
         (void) vsnprintf(raw, sizeof(raw), format, arguments);
         va_end(arguments);
-        log_escape(raw, message, sizeof(message));
+        text_escape(raw, TEXT_ESCAPE_CONTROL, message, sizeof(message));
 
         log_report_dropped();
         if ((the_log.n_unreported > 0 && !the_log.muted) ||
-            write_line(level, message_id, fields, n_fields, message) < 0) {
+            write_line(level, message_id, fields, message) < 0) {
                 the_log.n_dropped++;
                 the_log.n_unreported++;
         }

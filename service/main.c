@@ -4,22 +4,22 @@
 
 #include <assert.h>
 #include <glib.h>
-#include <locale.h>
+#include <linux/capability.h>
 #include <malloc.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "connector.h"
 #include "log.h"
 #include "manager.h"
 #include "memory.h"
 #include "notify.h"
-#include "settings.h"
-
-/* Any real-time priority beats all ordinary threads; the lowest one leaves the others to those who
- * configured them. */
-#define REALTIME_PRIORITY 1
+#include "option-help.h"
+#include "privileges.h"
+#include "settings-files.h"
+#include "sockets.h"
 
 /* The kernel kills it last, but can: at a memory limit of its own, a process that can't be killed would hang.
  */
@@ -33,12 +33,13 @@
 
 /* What was set permanently over the bus: below $STATE_DIRECTORY, which a service has, or here. */
 #define STATE_DIRECTORY "/var/lib/wbwatch"
-#define LASTING_FILE "wbwatch.conf"
+#define PERMANENT_FILE "wbwatch.conf"
 
 typedef struct Options {
         Settings overrides; /* what the command line sets */
         char *config;
         char *proc_root;
+        char *socket_folder;
         bool verbose;
         bool debug;
         bool no_timestamps;
@@ -51,6 +52,7 @@ typedef struct Options {
 static void options_done(Options *options) {
         g_free(options->config);
         g_free(options->proc_root);
+        g_free(options->socket_folder);
 }
 
 typedef struct OptionInfo {
@@ -96,6 +98,8 @@ static const OptionInfo option_table[] = {
           .help = "Check the configuration, show it, and exit; 1 when something is wrong" },
         { "proc-root", 0, "DIR", IS_MEMBER(proc_root),
           .help = "Read the host's /proc where it is mounted, as in a container" },
+        { "socket-dir", 0, "DIR", IS_MEMBER(socket_folder),
+          .help = "Answer on sockets in this folder; \"\" turns them off" },
         { "no-bus", 0, NULL, IS_MEMBER(no_bus), .help = "Do not connect to the system bus" },
         { "verbose", 'v', NULL, IS_MEMBER(verbose), .help = "Log more" },
         { "debug", 'd', NULL, IS_MEMBER(debug), .help = "Log everything" },
@@ -131,8 +135,8 @@ static gboolean set_option(const char *name, const char *value, void *userdata, 
         if (option->is_setting) {
                 /* An invalid value is an error here, not a warning: who typed it is there to read it. */
                 if (settings_set_text(
-                                    &options->overrides, option->id, value ?: "yes",
-                                    SETTINGS_SOURCE_COMMAND_LINE, &error) >= 0)
+                                    &options->overrides, option->id, value ?: "yes", ORIGIN_COMMAND_LINE,
+                                    &error) >= 0)
                         return true;
                 g_set_error(ret_error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: %s", name,
                             error ?: "out of memory");
@@ -178,7 +182,7 @@ static GOptionContext *option_context_new(Options *options) {
         }
 
         g_option_context_set_main_group(context, group);
-        g_option_context_set_help_enabled(context, false); /* see print_help() */
+        g_option_context_set_help_enabled(context, false); /* see option_help_print() */
         g_option_context_set_summary(
                         context, "Detects kernel workers that are stuck in inode_switch_wbs, and frees them "
                                  "by writing the filesystems back.");
@@ -187,32 +191,42 @@ static GOptionContext *option_context_new(Options *options) {
         return context;
 }
 
-/* GOption's help holds an ellipsis character, which its own --help shows as "?" without a locale. The locale
- * is set here and nowhere else: in the daemon it would change what fnmatch(3) matches. */
-static void print_help(GOptionContext *context) {
-        g_autofree char *help = g_option_context_get_help(context, true, NULL);
-        g_autoptr(GString) text = g_string_new(help);
+static int check_socket_folder(const char *folder) {
+        size_t max;
+        int r;
 
-        (void) setlocale(LC_CTYPE, "");
-        if (!g_get_charset(NULL))
-                (void) g_string_replace(text, "\u2026", "...", 0);
-        (void) fputs(text->str, stdout);
+        if (!folder || folder[0] == '\0')
+                return 0;
+
+        r = sockets_check_folder(folder, &max);
+        if (r == -EINVAL)
+                (void) fprintf(stderr, "wbwatchd: --socket-dir: \"%s\" is not an absolute path\n", folder);
+        else if (r < 0)
+                (void) fprintf(stderr,
+                               "wbwatchd: --socket-dir: the length of %zu bytes exceeds the maximum of %zu\n",
+                               strlen(folder), max);
+        return r;
 }
 
-static int parse_options(int argc, char **argv, Options *options) {
+static int parse_options(char **argv, Options *options) {
         g_autoptr(GOptionContext) context = option_context_new(options);
+        g_auto(GStrv) arguments = g_strdupv(argv); /* what is parsed is taken out */
         g_autoptr(GError) error = NULL;
+        int r;
 
-        if (!g_option_context_parse(context, &argc, &argv, &error)) {
-                fprintf(stderr, "wbwatchd: %s\n", error->message);
+        if (!g_option_context_parse_strv(context, &arguments, &error)) {
+                (void) fprintf(stderr, "wbwatchd: %s\n", error->message);
                 return -EINVAL;
         }
-        if (argc > 1) {
-                fprintf(stderr, "wbwatchd: unexpected argument \"%s\", see --help\n", argv[1]);
+        if (g_strv_length(arguments) > 1) {
+                (void) fprintf(stderr, "wbwatchd: unexpected argument \"%s\", see --help\n", arguments[1]);
                 return -EINVAL;
         }
+        r = check_socket_folder(options->socket_folder);
+        if (r < 0)
+                return r;
         if (options->help)
-                print_help(context);
+                option_help_print(context);
 
         return 0;
 }
@@ -226,17 +240,17 @@ static void print_settings(const Settings *settings) {
         for (SettingId id = 0; id < _SETTING_MAX; id++) {
                 char value[SETTINGS_GLOB_MAX + 1];
 
-                printf("# %s\n%s=%s\n", settings->sources[id], setting_table[id].key,
+                printf("# %s\n%s=%s\n", settings_origin(settings, id), setting_table[id].key,
                        settings_format(settings, id, value, sizeof(value)));
         }
 }
 
-/* Everything that helps in the worst minute and that this process may do for itself; the unit does the same
- * for a service. What is refused is no reason not to work: it is refused to everyone but root. */
+/* Everything that helps in the worst minute and that this process may do for itself. What is refused is no
+ * reason not to work: it is refused to everyone but root, and in many containers. */
 static void prepare_for_crisis(void) {
-        const struct sched_param parameter = { .sched_priority = REALTIME_PRIORITY };
         struct rlimit limit;
         FILE *file;
+        int r;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) >= 0 && limit.rlim_cur < DESCRIPTORS_MAX) {
                 limit.rlim_cur = MIN(limit.rlim_max, (rlim_t) DESCRIPTORS_MAX);
@@ -247,11 +261,14 @@ static void prepare_for_crisis(void) {
          * and more of it, which stays locked. */
         (void) mallopt(M_MMAP_THRESHOLD, LARGE_ALLOCATION);
 
-        memory_settle();
+        memory_prepare();
 
-        /* The unit gives the priority, and then forbids the system call on pain of death. */
-        if (sched_getscheduler(0) != SCHED_FIFO && sched_setscheduler(0, SCHED_FIFO, &parameter) < 0)
-                log_info("Can't get a real-time priority, going on without: %m");
+        r = privileges_request_priority();
+        if (r < 0)
+                log_warning("Can't get a real-time priority, going on without: while all CPUs are taken a "
+                            "sync may "
+                            "come late (%s)",
+                            errno_text(-r));
 
         file = fopen("/proc/self/oom_score_adj", "we");
         if (!file || fputs(OOM_SCORE_ADJUSTMENT, file) < 0 || fflush(file) != 0)
@@ -260,25 +277,58 @@ static void prepare_for_crisis(void) {
                 (void) fclose(file);
 }
 
-static char *lasting_file(void) {
-        const char *directory = getenv("STATE_DIRECTORY");
+/* Returns what connector_open() does. It takes a capability that nothing else takes: where a service manager
+ * gave it, this process gives it up by executing itself anew with the socket, before it starts any other. */
+static int open_connector(char **argv) {
+        int fd, r;
 
-        return g_build_filename(directory ?: STATE_DIRECTORY, LASTING_FILE, NULL);
+        if (connector_inherit(&fd)) {
+                /* Executed as /proc/self/exe it is called "exe". */
+                (void) prctl(PR_SET_NAME, "wbwatchd");
+                return fd;
+        }
+
+        fd = connector_open();
+        if (!privileges_given(CAP_NET_ADMIN))
+                return fd;
+
+        r = connector_keep(fd);
+        if (r >= 0)
+                r = privileges_drop_by_exec(CAP_NET_ADMIN, argv);
+        log_warning("Can't give up CAP_NET_ADMIN, keeping it: %s", errno_text(-r));
+        (void) connector_inherit(&fd);
+        return fd;
 }
 
-static int run(const Options *options) {
-        g_autofree char *lasting = lasting_file();
+static char *permanent_file(void) {
+        const char *directory = getenv("STATE_DIRECTORY");
+
+        return g_build_filename(directory ?: STATE_DIRECTORY, PERMANENT_FILE, NULL);
+}
+
+/* NULL: no sockets. */
+static const char *socket_folder(const Options *options) {
+        const char *folder = options->socket_folder ?: SOCKETS_FOLDER;
+
+        return folder[0] != '\0' ? folder : NULL;
+}
+
+static int run(const Options *options, char **argv) {
+        g_autofree char *permanent = permanent_file();
+        _cleanup_close_ int connector_fd = options->check_config ? -EBADF : open_connector(argv);
         _cleanup_(manager_freep) Manager *manager = NULL;
         Settings settings;
         const ManagerOptions manager_options = {
                 .paths = {
                         .folders = settings_default_folders,
                         .file = options->config,
-                        .lasting_file = lasting,
+                        .permanent_file = permanent,
                         .overrides = &options->overrides,
                 },
                 .proc_root = options->proc_root ?: "/proc",
                 .use_bus = !options->no_bus,
+                .socket_folder = socket_folder(options),
+                .connector_fd = connector_fd,
         };
         int r;
 
@@ -319,7 +369,7 @@ int main(int argc, char **argv) {
         int r;
 
         settings_init(&options.overrides);
-        r = parse_options(argc, argv, &options);
+        r = parse_options(argv, &options);
         if (r < 0)
                 return 2;
         if (options.help)
@@ -336,7 +386,7 @@ int main(int argc, char **argv) {
         else if (options.verbose)
                 log_set_max_level(LOG_INFO);
 
-        r = run(&options);
+        r = run(&options, argv);
 
         notify_close();
         log_close();

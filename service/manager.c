@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The manager: see manager.h. Data flows one way: a scan or an event goes to the engine, and what the engine
- * says is executed: the sync first, the reports afterwards. */
+/* The manager: see manager.h. Data flows one way: a scan or an event goes to the engine, and its events are
+ * executed: syncs first, reports afterwards. */
 
 #include "manager.h"
 
@@ -15,29 +15,51 @@
 
 #include "bus.h"
 #include "connector.h"
+#include "duration.h"
+#include "glob.h"
 #include "kworkers.h"
 #include "log.h"
 #include "messages.h"
 #include "notify.h"
+#include "pressure.h"
 #include "report.h"
+#include "sockets.h"
 #include "storage.h"
 #include "syncer.h"
 
-/* An idle scan may come later by this part of its interval, to share a wakeup with others. */
+/* An idle scan may be late by 1/10 of its interval, to share a wakeup with other timers. */
 #define IDLE_ACCURACY_PART 10
 #define EXACT_ACCURACY_USEC 1
 
 #define CPUS_INTERVAL_USEC (1 * USEC_PER_MINUTE)
 
-/* Of the self-test, one a second: they cover a threshold of 5 s and the mean over 5 s. */
+/* CPU pressure causes a scan no sooner than this after the last one, so that a machine that is always busy
+ * does not cost more than a scan in 2 s, nor more than 1/200 of a CPU however long scans take. */
+#define EARLY_SCAN_USEC (2 * USEC_PER_SEC)
+#define EARLY_SCAN_COST_FACTOR 200
+
+/* Simulated scans of the self-test, one per second: enough for a threshold of 5 s and the mean over 5 s. */
 #define SELF_TEST_SCANS 7
 
-/* Before everything else that the loop has to do. */
+/* Before everything else in the event loop but the replies of the helpers that sync (syncer-pool.c). */
 #define TIMER_PRIORITY (SD_EVENT_PRIORITY_IMPORTANT - 10)
+
+/* After scans. */
+#define REPORT_PRIORITY (SD_EVENT_PRIORITY_IMPORTANT - 5)
+
+/* What the last scan did not see. */
+typedef enum Fault {
+        FAULT_NONE,
+        FAULT_INCOMPLETE,        /* a part */
+        FAULT_NO_KERNEL_THREADS, /* everything */
+} Fault;
 
 struct Manager {
         const ManagerOptions *options;
         Settings settings;
+        Settings stored; /* settings being stored, to be applied once they are on disk */
+        unsigned stored_ids;
+        unsigned reset_ids; /* settings being reset */
 
         sd_event *event;
         sd_event_source *timer;
@@ -46,18 +68,27 @@ struct Manager {
         Syncer *syncer;
         Storage *storage;
         Connector *connector;
-        Bus *bus;
+        Sockets *sockets;
+        Inhibitors *inhibitors;
+        Pressure *pressure; /* NULL where the kernel does not report it */
+        Bus *bus;           /* on the bus and on the sockets; NULL before READY, and if it is on none */
 
         const char *polling_reason; /* why thread creation events are not received; NULL while they are */
-        char fault[256];            /* why the last scan did not see all it should; "" when it did */
+        Fault fault_kind;
+        char fault[256];     /* why the last scan did not see all it should; "" when it did */
+        uint64_t start_usec; /* CLOCK_REALTIME */
         uint64_t lost_events;
-        uint64_t watchdog_usec; /* the service manager expects a sign of life this often; 0 never */
+        uint64_t watchdog_usec; /* the service manager's watchdog timeout; 0: none */
         uint64_t last_scan_usec;
-        uint64_t rest_end_usec; /* no scan before */
-        uint64_t cpus_usec;     /* when the online CPUs were counted last */
-        bool reload_pending;    /* the storage was busy when a reload was requested */
-        bool self_testing;      /* the helpers run everything but a sync */
+        uint64_t rest_end_usec;   /* no scan before this time */
+        uint64_t early_scan_usec; /* a scan due to CPU pressure; USEC_INFINITY: none */
+        uint64_t cpus_usec;       /* when the online CPUs were counted last */
+        bool reload_pending;      /* the storage was busy when a reload was requested */
+        bool self_testing;        /* the self-test has not ended yet */
         char status[REPORT_STATUS_MAX];
+        sd_event_source *report_source;
+        bool report_pending; /* events must be reported once helpers have all filesystems */
+        EngineEvents events; /* of the last input of the engine */
 };
 
 const Engine *manager_engine(const Manager *manager) {
@@ -68,12 +99,25 @@ const Settings *manager_settings(const Manager *manager) {
         return &manager->settings;
 }
 
+uint64_t manager_start_usec(const Manager *manager) {
+        return manager->start_usec;
+}
+
 bool manager_listening(const Manager *manager) {
         return !manager->polling_reason;
 }
 
+const Inhibitors *manager_inhibitors(const Manager *manager) {
+        return manager->inhibitors;
+}
+
 uint64_t manager_lost_events(const Manager *manager) {
         return manager->lost_events;
+}
+
+void manager_dirty_bytes(const Manager *manager, uint64_t *ret_dirty, uint64_t *ret_writeback) {
+        if (syncer_dirty_bytes(manager->syncer, ret_dirty, ret_writeback) < 0)
+                *ret_dirty = *ret_writeback = 0;
 }
 
 /* Reporting */
@@ -108,7 +152,14 @@ static void manager_notify_status(Manager *manager) {
                 (void) g_strlcpy(manager->status, status, sizeof(manager->status));
 }
 
-/* Doing */
+/* Executing */
+
+/* When CPU pressure may cause a scan. */
+static uint64_t manager_early_scan_usec(const Manager *manager) {
+        uint64_t cost_usec = usec_subtract(manager->rest_end_usec, manager->last_scan_usec) / 2;
+
+        return manager->last_scan_usec + MAX(EARLY_SCAN_USEC, EARLY_SCAN_COST_FACTOR * cost_usec);
+}
 
 static void manager_set_timer(Manager *manager) {
         uint64_t wake_usec;
@@ -117,7 +168,14 @@ static void manager_set_timer(Manager *manager) {
 
         wake_usec = engine_wake_usec(manager->engine, &exact);
 
-        /* The watchdog is fed by finished scans alone: they must come in time for it. */
+        /* Other scans are due sooner while workers run: no event then wakes the daemon. */
+        pressure_set_enabled(manager->pressure, wake_usec > manager_early_scan_usec(manager));
+        if (manager->early_scan_usec < wake_usec) {
+                wake_usec = manager->early_scan_usec;
+                exact = true;
+        }
+
+        /* Only finished scans feed the watchdog, so they must be frequent enough for it. */
         if (manager->watchdog_usec > 0)
                 wake_usec = MIN(wake_usec, manager->last_scan_usec + manager->watchdog_usec / 2);
         wake_usec = MAX(wake_usec, manager->rest_end_usec);
@@ -133,13 +191,13 @@ static void manager_set_timer(Manager *manager) {
         if (r >= 0)
                 r = sd_event_source_set_enabled(manager->timer, SD_EVENT_ONESHOT);
         if (r < 0) {
-                /* Without its timer it would never scan again: better to be started anew. */
+                /* Without its timer the daemon would never scan again: exit, to be restarted. */
                 log_error("Can't set the timer: %s", errno_text(-r));
                 (void) sd_event_exit(manager->event, r);
         }
 }
 
-/* Starts what the engine says. Nothing before it may wait for anything. */
+/* Starts the sync that the engine decided on. Nothing before it may block. */
 static int manager_start_sync(Manager *manager, const EngineEvent *event) {
         const Settings *settings = &manager->settings;
 
@@ -149,9 +207,59 @@ static int manager_start_sync(Manager *manager, const EngineEvent *event) {
         return syncer_sync_everything(manager->syncer, settings->sync_timeout_usec);
 }
 
-/* Starts the syncs first, and reports afterwards. Returns whether that ended a sync at once: the list is what
- * follows from it then. The one place where a dry run differs. */
-static bool manager_execute_once(Manager *manager, EngineEvents *events) {
+static Evidence manager_read_evidence(Manager *manager) {
+        Evidence evidence = {};
+
+        syncer_read_evidence(manager->syncer, &evidence);
+
+        /* In a container, which sees the cgroups below its own one only. */
+        if (!streq(manager->options->proc_root, "/proc"))
+                evidence_unset(&evidence, EVIDENCE_DYING_CGROUPS);
+        return evidence;
+}
+
+/* Reads the evidence, which may wait in the kernel, and reports the events. */
+static void manager_report(Manager *manager) {
+        EngineEvents *events = &manager->events;
+        const EngineEvent *still_paused;
+
+        manager->report_pending = false;
+        if (engine_events_want_evidence(events)) {
+                Evidence evidence = manager_read_evidence(manager);
+
+                engine_note_evidence(manager->engine, &evidence, events);
+        }
+        report_events(events);
+        still_paused = engine_events_find(events, EVENT_STILL_PAUSED);
+        if (still_paused && still_paused->count > 0)
+                inhibitors_log_held(manager->inhibitors);
+        if (manager->bus)
+                bus_report(manager->bus, events);
+}
+
+static int on_report(sd_event_source *source, void *userdata) {
+        Manager *manager = userdata;
+
+        if (manager->report_pending)
+                manager_report(manager);
+        return 0;
+}
+
+/* Before each input of the engine: reports what is pending, before that input changes the engine. Returns the
+ * empty list for its events. */
+static EngineEvents *manager_begin_input(Manager *manager) {
+        if (manager->report_pending)
+                manager_report(manager);
+
+        manager->events.n = 0;
+        return &manager->events;
+}
+
+/* Starts syncs first, then reports all events; while a sync has filesystems that no helper has yet, only
+ * later. Returns true if a sync ended at once: the events are then those that follow from its end. Only the
+ * start of a sync is left out in a dry run; sync-policy.c records its syncs apart from real ones. */
+static bool manager_execute_once(Manager *manager) {
+        EngineEvents *events = &manager->events;
         bool is_dry_run = false;
         int r = 0;
 
@@ -165,23 +273,26 @@ static bool manager_execute_once(Manager *manager, EngineEvents *events) {
                         r = manager_start_sync(manager, event);
         }
 
-        report_events(events);
-        if (manager->bus)
-                bus_report(manager->bus, events);
-
-        if (!is_dry_run && r >= 0)
+        if (!is_dry_run && r >= 0) {
+                manager->report_pending =
+                                engine_events_want_evidence(events) && syncer_is_handing_out(manager->syncer);
+                if (!manager->report_pending)
+                        manager_report(manager);
                 return false;
+        }
 
+        manager_report(manager);
         if (r < 0)
                 log_error("Can't start a sync: %s", errno_text(-r));
-        events->n = 0;
-        engine_sync_ended(manager->engine, moment_now(), is_dry_run ? SYNC_PENDING : SYNC_FAILED, events);
+        engine_sync_ended(
+                        manager->engine, moment_now(), is_dry_run ? SYNC_PENDING : SYNC_FAILED,
+                        manager_begin_input(manager));
         return true;
 }
 
-/* Executes what the engine says. The list is used up: a second one would be a large part of the stack. */
-static void manager_execute(Manager *manager, EngineEvents *events) {
-        while (manager_execute_once(manager, events))
+/* Executes the events of an input of the engine. */
+static void manager_execute(Manager *manager) {
+        while (manager_execute_once(manager))
                 ;
 
         manager_notify_status(manager);
@@ -189,33 +300,35 @@ static void manager_execute(Manager *manager, EngineEvents *events) {
 }
 
 static void manager_clear_fault(Manager *manager) {
-        if (!manager->fault[0])
+        if (manager->fault_kind == FAULT_NONE)
                 return;
 
+        manager->fault_kind = FAULT_NONE;
         manager->fault[0] = '\0';
         log_notice("Scans see all kernel threads again");
         if (manager->bus)
                 bus_report_fault(manager->bus);
 }
 
-/* A scan that did not see all it should: reported when that begins, or when it becomes another fault. */
-static void manager_set_fault(Manager *manager, bool found_kthread) {
-        const char *what = found_kthread ? "a scan could not read everything" : "cannot see kernel threads";
-        char fault[sizeof(manager->fault)];
+/* Reports that a scan did not see all it should, once until the fault changes. */
+static void manager_set_fault(Manager *manager, Fault fault) {
+        bool incomplete = fault == FAULT_INCOMPLETE;
 
-        /* To find the reason costs more than a scan. */
-        if (g_str_has_prefix(manager->fault, what))
+        /* Finding the reason costs more than a scan. */
+        if (manager->fault_kind == fault)
                 return;
 
-        (void) snprintf(fault, sizeof(fault), "%s: %s", what, kworker_reader_fault_reason(manager->reader));
-        memcpy(manager->fault, fault, sizeof(fault));
-        log_full(LOG_ERR, found_kthread ? MESSAGE_SCAN_INCOMPLETE : MESSAGE_NO_KERNEL_THREADS, NULL, 0,
-                 "Fault: %s", fault);
+        manager->fault_kind = fault;
+        (void) snprintf(manager->fault, sizeof(manager->fault), "%s: %s",
+                        incomplete ? "a scan could not read everything" : "cannot see kernel threads",
+                        kworker_reader_fault_reason(manager->reader));
+        log_full(LOG_ERR, incomplete ? MESSAGE_SCAN_INCOMPLETE : MESSAGE_NO_KERNEL_THREADS, NULL, "Fault: %s",
+                 manager->fault);
         if (manager->bus)
                 bus_report_fault(manager->bus);
 }
 
-/* How many CPUs are online changes seldom. */
+/* The number of online CPUs rarely changes. */
 static void manager_count_cpus(Manager *manager, uint64_t now_usec) {
         if (manager->cpus_usec > 0 && now_usec < manager->cpus_usec + CPUS_INTERVAL_USEC)
                 return;
@@ -224,7 +337,7 @@ static void manager_count_cpus(Manager *manager, uint64_t now_usec) {
         engine_set_cpus(manager->engine, (unsigned) get_nprocs());
 }
 
-/* Hands a scan to the engine, and the scan that confirms it before a sync. */
+/* Scans, and passes the result to the engine; scans again if a sync must be confirmed. */
 static int manager_scan_workers(Manager *manager, Moment now, KworkerScan *scan, EngineEvents *events) {
         bool want_others = engine_episode(manager->engine);
         int r;
@@ -251,26 +364,26 @@ static int manager_scan_workers(Manager *manager, Moment now, KworkerScan *scan,
 }
 
 static void manager_scan(Manager *manager) {
+        EngineEvents *events = manager_begin_input(manager);
         Moment now = moment_now();
         uint64_t end_usec;
         KworkerScan scan = {};
-        EngineEvents events;
         int r;
 
-        events.n = 0;
-        r = manager_scan_workers(manager, now, &scan, &events);
+        r = manager_scan_workers(manager, now, &scan, events);
 
-        /* Scans have the highest priority. If a scan takes longer than the interval (tens of thousands of
-         * workers), the loop would starve everything else, even the end of a sync. */
+        /* Only the replies of the helpers that sync take precedence over scans. If a scan takes longer than
+         * the interval (tens of thousands of workers), the loop would starve everything else. */
         end_usec = usec_now(CLOCK_MONOTONIC);
         manager->rest_end_usec = end_usec + (end_usec - now.monotonic_usec);
         engine_set_scan_cost(manager->engine, manager->rest_end_usec - now.monotonic_usec);
 
         manager->last_scan_usec = now.monotonic_usec;
-        manager_execute(manager, &events);
+        manager->early_scan_usec = USEC_INFINITY;
+        manager_execute(manager);
 
         if (r < 0 || scan.trouble < 0)
-                manager_set_fault(manager, r >= 0);
+                manager_set_fault(manager, r < 0 ? FAULT_NO_KERNEL_THREADS : FAULT_INCOMPLETE);
         else
                 manager_clear_fault(manager);
 
@@ -289,33 +402,61 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* One stall from its first worker to its end, in an engine of its own: a crowd as large as the rule needs. */
-static void manager_play_stall(Manager *manager, Moment now) {
+/* Tasks wait for a CPU: workers may have begun to spin. The kernel reuses idle threads for them, which causes
+ * no thread creation event. */
+static void on_pressure(void *userdata) {
+        Manager *manager = userdata;
+        uint64_t early_usec = manager_early_scan_usec(manager);
+
+        log_debug("Scanning early: tasks wait for a CPU");
+        if (usec_now(CLOCK_MONOTONIC) >= early_usec)
+                manager_scan(manager);
+        else {
+                manager->early_scan_usec = early_usec;
+                manager_set_timer(manager);
+        }
+}
+
+/* The trigger may have come with the self-test. */
+static void manager_watch_pressure(Manager *manager) {
+        int r;
+
+        r =
+                        pressure_new(manager->event, syncer_take_cpu_trigger(manager->syncer), on_pressure,
+                                     manager, &manager->pressure);
+        if (r < 0)
+                log_debug("CPU pressure causes no scans: %s", errno_text(-r));
+        else
+                manager_set_timer(manager);
+}
+
+/* Simulates a stall from its first worker to its end. */
+static void manager_simulate_stall(Manager *manager, Moment now) {
         static const Worker worker = { .pid = 1, .state = 'R', .name = "kworker/0:0+self-test" };
-        EngineEvents events;
+        EngineEvents *events;
         Worker running = worker;
 
         for (unsigned i = 0; i < SELF_TEST_SCANS; i++) {
                 now.monotonic_usec += USEC_PER_SEC;
                 running.cpu_usec += USEC_PER_SEC;
-                events.n = 0;
-                engine_scan(manager->engine, now, &running, 1, &events);
+                events = manager_begin_input(manager);
+                engine_scan(manager->engine, now, &running, 1, events);
                 engine_note_others(manager->engine, &running, 1);
-                engine_confirm(manager->engine, now, &running, 1, &events);
-                manager_execute(manager, &events);
+                engine_confirm(manager->engine, now, &running, 1, events);
+                manager_execute(manager);
         }
         for (unsigned i = 0; i < SELF_TEST_SCANS; i++) {
                 now.monotonic_usec += USEC_PER_SEC;
-                events.n = 0;
-                engine_scan(manager->engine, now, NULL, 0, &events);
-                manager_execute(manager, &events);
+                events = manager_begin_input(manager);
+                engine_scan(manager->engine, now, NULL, 0, events);
+                manager_execute(manager);
         }
 }
 
-/* The self-test: goes the way from a stuck worker to its sync's end once, with an engine of its own and a log
- * that is mute, and has the helpers do everything but the system calls that sync. What a sandbox kills, it
- * kills now, and not in the crisis; and the pages of code and data that are needed then have been read from
- * the disk, and stay. */
+/* The self-test: runs once through the action path, from a stuck worker to the end of its sync, with an
+ * engine of its own and the log muted, and has the helpers do everything but the system calls that sync. If a
+ * sandbox kills a process for this, it does so now and not during a stall. The code and data that a stall
+ * needs have then been read from disk, and stay in memory. */
 static int manager_self_test(Manager *manager) {
         Engine *engine = manager->engine;
         Moment now = moment_now();
@@ -332,10 +473,10 @@ static int manager_self_test(Manager *manager) {
         if (r >= 0) {
                 log_set_muted(true);
 
-                /* At its first call it opens files of the C library. */
+                /* The first call opens files of the C library. */
                 log_error("%s", errno_text(EIO));
 
-                manager_play_stall(manager, now);
+                manager_simulate_stall(manager, now);
 
                 log_set_muted(false);
                 engine_free(manager->engine);
@@ -347,8 +488,25 @@ static int manager_self_test(Manager *manager) {
         return syncer_self_test(manager->syncer);
 }
 
+/* Without sockets the daemon does its work all the same. */
+static int manager_open_sockets(Manager *manager) {
+        g_autofree char *error = NULL;
+        int r;
+
+        if (!manager->options->socket_folder)
+                return 0;
+        if (sockets_open(manager->options->socket_folder, &manager->sockets, &error) < 0) {
+                log_warning("Not reachable over sockets: %s", error);
+                return 0;
+        }
+
+        r = bus_add(manager->event, manager, &manager->sockets->public, &manager->bus);
+        return r < 0 ? r : bus_add(manager->event, manager, &manager->sockets->private, &manager->bus);
+}
+
 static void on_self_tested(int r, void *userdata) {
         Manager *manager = userdata;
+        Evidence rehearsal = {};
 
         manager->self_testing = false;
         if (r < 0) {
@@ -359,20 +517,25 @@ static void on_self_tested(int r, void *userdata) {
 
         log_debug("The self-test passed");
 
-        /* Not before: a caller's sync could not be made meanwhile. */
-        if (manager->options->use_bus) {
-                r = bus_new(manager->event, manager, &manager->bus);
-                if (r < 0) {
-                        log_error("Can't set up the bus: %s", errno_text(-r));
-                        (void) sd_event_exit(manager->event, r);
-                        return;
-                }
+        /* The files may have come with it. What they need of the stack, and of the kernel's memory, is there
+         * from now on. */
+        syncer_read_evidence(manager->syncer, &rehearsal);
+        manager_watch_pressure(manager);
+
+        /* Not earlier: a requested sync could not be started during the self-test. */
+        r = manager_open_sockets(manager);
+        if (r >= 0 && manager->options->use_bus)
+                r = bus_add(manager->event, manager, NULL, &manager->bus);
+        if (r < 0) {
+                log_error("Can't set up the bus: %s", errno_text(-r));
+                (void) sd_event_exit(manager->event, r);
+                return;
         }
 
-        (void) notify_send("READY=1");
+        notify_ready(manager->event);
 }
 
-/* How soon, for those who measure it. */
+/* Logs the latency, for measurements. */
 static void log_filesystems_entered(const Manager *manager) {
         const Sync *sync = engine_sync(manager->engine);
         uint64_t first_usec, last_usec;
@@ -393,13 +556,12 @@ static void on_filesystems_synced(
                 void *userdata) {
 
         Manager *manager = userdata;
-        EngineEvents events;
 
         log_filesystems_entered(manager);
-        events.n = 0;
         engine_filesystems_synced(
-                        manager->engine, moment_now(), has_any, result, filesystems, n_filesystems, &events);
-        manager_execute(manager, &events);
+                        manager->engine, moment_now(), has_any, result, filesystems, n_filesystems,
+                        manager_begin_input(manager));
+        manager_execute(manager);
 }
 
 static void on_filesystem_synced(
@@ -423,16 +585,14 @@ static void on_everything_synced(
 
         Manager *manager = userdata;
         const Sync *sync = engine_sync(manager->engine);
-        EngineEvents events;
 
         if (sync && result == SYNC_OK)
                 log_debug("sync(2) was entered %" PRIu64 "us after sync %" PRIu64
                           " was decided, and took %" PRIu64 "us",
                           usec_subtract(entered_usec, sync->start.monotonic_usec), sync->id, duration_usec);
 
-        events.n = 0;
-        engine_sync_ended(manager->engine, moment_now(), result, &events);
-        manager_execute(manager, &events);
+        engine_sync_ended(manager->engine, moment_now(), result, manager_begin_input(manager));
+        manager_execute(manager);
 }
 
 static void on_filesystems_changed(void *userdata) {
@@ -440,6 +600,8 @@ static void on_filesystems_changed(void *userdata) {
 
         if (manager->bus)
                 bus_report_filesystems(manager->bus);
+        if (manager->report_pending && !syncer_is_handing_out(manager->syncer))
+                (void) sd_event_source_set_enabled(manager->report_source, SD_EVENT_ONESHOT);
 }
 
 const FilesystemSync *manager_filesystem_results(const Manager *manager, size_t *ret_n) {
@@ -482,27 +644,40 @@ static void on_connector_event(unsigned n_created, bool lost, void *userdata) {
 /* Requests */
 
 void manager_pause(Manager *manager, uint64_t usec) {
-        EngineEvents events;
-
-        events.n = 0;
-        engine_pause(manager->engine, moment_now(), usec, &events);
-        manager_execute(manager, &events);
+        engine_pause(manager->engine, moment_now(), usec, manager_begin_input(manager));
+        manager_execute(manager);
 }
 
 void manager_resume(Manager *manager) {
-        EngineEvents events;
+        engine_resume(manager->engine, moment_now(), manager_begin_input(manager));
+        manager_execute(manager);
+}
 
-        events.n = 0;
-        engine_resume(manager->engine, moment_now(), &events);
-        manager_execute(manager, &events);
+static void manager_update_inhibitors(Manager *manager) {
+        engine_set_inhibitors(
+                        manager->engine, moment_now(), (uint32_t) inhibitors_count(manager->inhibitors),
+                        manager_begin_input(manager));
+        manager_execute(manager);
+}
+
+static void on_inhibitor_released(void *userdata) {
+        manager_update_inhibitors(userdata);
+}
+
+int manager_inhibit(Manager *manager, const Inhibitor *inhibitor, int *ret_fd) {
+        int r;
+
+        r = inhibitors_add(manager->inhibitors, inhibitor, ret_fd);
+        if (r < 0)
+                return r;
+
+        manager_update_inhibitors(manager);
+        return 0;
 }
 
 void manager_request_sync(Manager *manager) {
-        EngineEvents events;
-
-        events.n = 0;
-        engine_request_sync(manager->engine, moment_now(), &events);
-        manager_execute(manager, &events);
+        engine_request_sync(manager->engine, moment_now(), manager_begin_input(manager));
+        manager_execute(manager);
 }
 
 int manager_sync_filesystem(Manager *manager, const char *path, uint64_t *ret_id) {
@@ -510,32 +685,10 @@ int manager_sync_filesystem(Manager *manager, const char *path, uint64_t *ret_id
                         manager->syncer, path, manager->settings.filesystem_timeout_usec, ret_id);
 }
 
-/* Dirty memory */
-
-void manager_dirty_bytes(const Manager *manager, uint64_t *ret_dirty, uint64_t *ret_writeback) {
-        if (syncer_dirty_bytes(manager->syncer, ret_dirty, ret_writeback) < 0)
-                *ret_dirty = *ret_writeback = 0;
-}
-
-static unsigned settings_difference(const Settings *a, const Settings *b) {
-        unsigned ids = 0;
-
-        for (SettingId id = 0; id < _SETTING_MAX; id++) {
-                char one[SETTINGS_GLOB_MAX + 1], other[SETTINGS_GLOB_MAX + 1];
-                bool same =
-                                streq(settings_format(a, id, one, sizeof(one)),
-                                      settings_format(b, id, other, sizeof(other)));
-
-                if (!same || !streq(a->sources[id], b->sources[id]))
-                        ids |= 1u << id;
-        }
-
-        return ids;
-}
+/* Settings */
 
 void manager_apply_settings(Manager *manager, const Settings *settings) {
-        unsigned ids = settings_difference(&manager->settings, settings);
-        EngineEvents events;
+        unsigned ids = settings_compare(&manager->settings, settings);
 
         if (ids == 0)
                 return;
@@ -545,22 +698,69 @@ void manager_apply_settings(Manager *manager, const Settings *settings) {
                         char value[SETTINGS_GLOB_MAX + 1];
 
                         log_info("%s=%s (%s)", setting_table[id].key,
-                                 settings_format(settings, id, value, sizeof(value)), settings->sources[id]);
+                                 settings_format(settings, id, value, sizeof(value)),
+                                 settings_origin(settings, id));
                 }
 
+        if (ids & (1u << SETTING_GLOB) && settings->origins[SETTING_GLOB] != ORIGIN_FILE &&
+            !glob_can_match_kworker(settings->glob))
+                log_warning("Glob=%s: " GLOB_USELESS, settings->glob); /* files have their own warning */
+
         manager->settings = *settings;
-        events.n = 0;
-        engine_set_settings(manager->engine, moment_now(), settings, &events);
+        engine_set_settings(manager->engine, moment_now(), settings, manager_begin_input(manager));
         if (manager->bus)
                 bus_report_settings(manager->bus, ids);
 
-        /* What another glob finds need not wait for the next idle scan. */
+        /* A new glob must not wait for the next idle scan. */
         engine_thread_created(manager->engine, moment_now());
-        manager_execute(manager, &events);
+        manager_execute(manager);
 }
 
 int manager_store_settings(Manager *manager, const Settings *settings, unsigned ids) {
-        return storage_store(manager->storage, settings, ids);
+        int r;
+
+        r = storage_store(manager->storage, settings, ids);
+        if (r < 0)
+                return r;
+
+        manager->stored = *settings;
+        manager->stored_ids = ids;
+        return 0;
+}
+
+/* Applies some settings (a mask of 1 << SettingId) over those in force now. */
+static void manager_apply_ids(Manager *manager, const Settings *some, unsigned ids) {
+        Settings settings = manager->settings;
+
+        for (SettingId id = 0; id < _SETTING_MAX; id++)
+                if (ids & (1u << id))
+                        settings_copy(&settings, some, id);
+
+        manager_apply_settings(manager, &settings);
+}
+
+/* Those of the settings that were set over the bus. */
+static unsigned settings_from_bus(const Settings *settings, unsigned ids) {
+        for (SettingId id = 0; id < _SETTING_MAX; id++)
+                if (settings->origins[id] != ORIGIN_BUS_RUNTIME &&
+                    settings->origins[id] != ORIGIN_BUS_PERMANENT)
+                        ids &= ~(1u << id);
+        return ids;
+}
+
+int manager_reset_settings(Manager *manager, bool is_runtime, unsigned ids) {
+        int r;
+
+        /* Permanent settings may be hidden by others. */
+        if (is_runtime && settings_from_bus(&manager->settings, ids) == 0)
+                return 0;
+
+        r = storage_reset(manager->storage, is_runtime ? 0 : ids);
+        if (r < 0)
+                return r;
+
+        manager->reset_ids = ids;
+        return 1;
 }
 
 static void manager_reload(Manager *manager) {
@@ -571,8 +771,8 @@ static void manager_reload(Manager *manager) {
         r = storage_load(manager->storage);
         manager->reload_pending = r == -EBUSY;
         if (r < 0 && r != -EBUSY) {
-                log_error("Can't reload, going on with the settings in force: %s", errno_text(-r));
-                (void) notify_send("READY=1");
+                log_error("Can't reload, keeping the settings in force: %s", errno_text(-r));
+                notify_ready(manager->event);
         }
 }
 
@@ -580,12 +780,12 @@ static void on_loaded(int r, const Settings *settings, void *userdata) {
         Manager *manager = userdata;
 
         if (r < 0)
-                log_error("Reloading failed, going on with the settings in force: %s", errno_text(-r));
+                log_error("Reloading failed, keeping the settings in force: %s", errno_text(-r));
         else {
                 manager_apply_settings(manager, settings);
                 log_notice("Reloaded");
         }
-        (void) notify_send("READY=1");
+        notify_ready(manager->event);
 
         if (manager->reload_pending)
                 manager_reload(manager);
@@ -594,6 +794,23 @@ static void on_loaded(int r, const Settings *settings, void *userdata) {
 static void on_stored(int r, void *userdata) {
         Manager *manager = userdata;
 
+        if (r >= 0)
+                manager_apply_ids(manager, &manager->stored, manager->stored_ids);
+        if (manager->bus)
+                bus_settings_stored(manager->bus, r);
+        if (manager->reload_pending)
+                manager_reload(manager);
+}
+
+static void on_reset(int r, const Settings *configuration, void *userdata) {
+        Manager *manager = userdata;
+
+        if (r >= 0) {
+                /* Those in force now: others may have been set meanwhile. */
+                unsigned ids = settings_from_bus(&manager->settings, manager->reset_ids);
+
+                manager_apply_ids(manager, configuration, ids);
+        }
         if (manager->bus)
                 bus_settings_stored(manager->bus, r);
         if (manager->reload_pending)
@@ -608,7 +825,8 @@ static int on_sighup(sd_event_source *source, const struct signalfd_siginfo *inf
 static int on_sigterm(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
         Manager *manager = userdata;
 
-        log_info("Ended by signal %u", info->ssi_signo);
+        (void) manager_begin_input(manager);
+        log_info("Received signal %u, exiting", info->ssi_signo);
         (void) notify_send("STOPPING=1");
         return sd_event_exit(manager->event, 0);
 }
@@ -642,25 +860,59 @@ static int manager_block_signals(Manager *manager) {
         return 0;
 }
 
-int manager_new(const ManagerOptions *options, const Settings *settings, Manager **ret) {
-        static const SyncerHandlers syncer_handlers = {
+static int manager_start_syncer(Manager *manager) {
+        static const SyncerHandlers handlers = {
                 .filesystems_synced = on_filesystems_synced,
                 .filesystem_synced = on_filesystem_synced,
                 .everything_synced = on_everything_synced,
                 .filesystems_changed = on_filesystems_changed,
                 .self_tested = on_self_tested,
         };
+
+        return syncer_new(manager->event, SYNCFS_SOCKET, &handlers, manager, &manager->syncer);
+}
+
+static int manager_add_sources(Manager *manager) {
+        int r;
+
+        r = sd_event_add_time(
+                        manager->event, &manager->timer, CLOCK_MONOTONIC, 0, EXACT_ACCURACY_USEC, on_timer,
+                        manager);
+        if (r >= 0)
+                r = sd_event_source_set_priority(manager->timer, TIMER_PRIORITY);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(manager->timer, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_defer(manager->event, &manager->report_source, on_report, manager);
+        if (r >= 0)
+                r = sd_event_source_set_priority(manager->report_source, REPORT_PRIORITY);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(manager->report_source, SD_EVENT_OFF);
+        return r;
+}
+
+static const StorageHandlers storage_handlers = {
+        .loaded = on_loaded,
+        .stored = on_stored,
+        .reset = on_reset,
+};
+
+int manager_new(const ManagerOptions *options, const Settings *settings, Manager **ret) {
         _cleanup_(manager_freep) Manager *manager = NULL;
         int r;
 
         manager = g_try_new0(Manager, 1);
         if (!manager) {
-                log_error("No memory");
+                log_error("Out of memory");
                 return -ENOMEM;
         }
+        /* Its pages must be resident before they are needed. */
+        explicit_bzero(&manager->events, sizeof(manager->events));
         manager->options = options;
         manager->settings = *settings;
+        manager->start_usec = usec_now(CLOCK_REALTIME);
         manager->polling_reason = "the kernel has not answered yet";
+        manager->early_scan_usec = USEC_INFINITY;
 
         r = sd_event_new(&manager->event);
         if (r >= 0)
@@ -670,10 +922,10 @@ int manager_new(const ManagerOptions *options, const Settings *settings, Manager
                 return r;
         }
 
-        /* The helpers first, while there is little to copy. */
-        r = syncer_new(manager->event, SYNCFS_SOCKET, &syncer_handlers, manager, &manager->syncer);
+        /* Fork the helpers first, while the process is small. */
+        r = manager_start_syncer(manager);
         if (r >= 0)
-                r = storage_new(manager->event, &options->paths, on_loaded, on_stored, manager,
+                r = storage_new(manager->event, &options->paths, &storage_handlers, manager,
                                 &manager->storage);
         if (r < 0) {
                 log_error("Can't start a helper process: %s", errno_text(-r));
@@ -688,20 +940,19 @@ int manager_new(const ManagerOptions *options, const Settings *settings, Manager
 
         r = engine_new(settings, (unsigned) get_nprocs(), moment_now(), &manager->engine);
         if (r >= 0)
-                r = sd_event_add_time(
-                                manager->event, &manager->timer, CLOCK_MONOTONIC, 0, EXACT_ACCURACY_USEC,
-                                on_timer, manager);
+                r = manager_add_sources(manager);
         if (r >= 0)
-                r = sd_event_source_set_priority(manager->timer, TIMER_PRIORITY);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(manager->timer, SD_EVENT_OFF);
+                r = inhibitors_new(manager->event, on_inhibitor_released, manager, &manager->inhibitors);
         if (r < 0) {
-                log_error("Can't set up the engine and its timer: %s", errno_text(-r));
+                log_error("Can't set up the engine and its event sources: %s", errno_text(-r));
                 return r;
         }
 
-        r = connector_new(
-                        manager->event, on_connector_state, on_connector_event, manager, &manager->connector);
+        r = options->connector_fd;
+        if (r >= 0)
+                r =
+                                connector_new(manager->event, options->connector_fd, on_connector_state,
+                                              on_connector_event, manager, &manager->connector);
         if (r < 0)
                 on_connector_state(/* listening= */ false, connector_strerror(r), manager);
 
@@ -739,10 +990,14 @@ Manager *manager_free(Manager *manager) {
                 return NULL;
 
         bus_free(manager->bus);
+        sockets_free(manager->sockets);
+        inhibitors_free(manager->inhibitors);
         connector_free(manager->connector);
+        pressure_free(manager->pressure);
         storage_free(manager->storage);
         syncer_free(manager->syncer);
         sd_event_source_unref(manager->timer);
+        sd_event_source_unref(manager->report_source);
         engine_free(manager->engine);
         kworker_reader_free(manager->reader);
         sd_event_unref(manager->event);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * Memory: see memory.h. Segments of the program and its libraries that can't be written are copies of what is
- * on the disk: they can be given up at any time, and are read again when they are needed.
+ * Read-only segments of the program and its libraries are copies of files: they can be released at any time,
+ * and are read again when needed.
  */
 
 #include "memory.h"
@@ -14,9 +14,9 @@
 #include "log.h"
 #include "macro.h"
 
-/* What of these will be used depends on what happens, so that all code is held, and the constants that it
- * needs. Nearly all constants of glib are about Unicode. Of every other library only what the self-test uses
- * is held. */
+/* Libraries of which all code is held, since events decide which parts are used. Constants are held, too,
+ * except glib's, which are nearly all Unicode tables. Of other libraries only what the self-test uses is
+ * held. */
 static const struct {
         const char *name;
         bool constants;
@@ -27,7 +27,7 @@ static const struct {
 };
 
 typedef enum Step {
-        STEP_GIVE_UP,
+        STEP_RELEASE,
         STEP_HOLD,
 } Step;
 
@@ -53,8 +53,8 @@ static const ElfW(Phdr) * find_segment(const struct dl_phdr_info *object, uint32
         return NULL;
 }
 
-/* Whether a segment holds the constants that the code uses, and where they end. What stands before the code
- * is for the dynamic linker, and what stands behind the constants for debuggers. */
+/* Whether a segment contains the constants that the code uses, and where they end. Data before the code is
+ * for the dynamic linker, data after the constants for debuggers. */
 static bool has_constants(const struct dl_phdr_info *object, const ElfW(Phdr) * segment, uintptr_t *end) {
         const ElfW(Phdr) *code = find_segment(object, PT_LOAD, PF_X),
                          *unwinding = find_segment(object, PT_GNU_EH_FRAME, 0);
@@ -67,7 +67,7 @@ static bool has_constants(const struct dl_phdr_info *object, const ElfW(Phdr) * 
         return true;
 }
 
-static int take_step(struct dl_phdr_info *object, size_t size, void *userdata) {
+static int execute_step(struct dl_phdr_info *object, size_t size, void *userdata) {
         const Step *step = userdata;
         uintptr_t page_size = (uintptr_t) sysconf(_SC_PAGESIZE);
         bool constants = false;
@@ -75,7 +75,7 @@ static int take_step(struct dl_phdr_info *object, size_t size, void *userdata) {
         if (*step == STEP_HOLD && !is_held(object, &constants))
                 return 0;
 
-        /* Backwards, since the table of segments is in the first of them: it is given up last. */
+        /* Backwards, since the first segment contains this table, and must be released last. */
         for (size_t i = object->dlpi_phnum; i-- > 0;) {
                 const ElfW(Phdr) *segment = object->dlpi_phdr + i;
                 uintptr_t begin = object->dlpi_addr + segment->p_vaddr, end = begin + segment->p_memsz;
@@ -84,7 +84,7 @@ static int take_step(struct dl_phdr_info *object, size_t size, void *userdata) {
                 if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W))
                         continue;
 
-                if (*step == STEP_GIVE_UP)
+                if (*step == STEP_RELEASE)
                         advice = MADV_DONTNEED;
                 else if ((segment->p_flags & PF_X) || (constants && has_constants(object, segment, &end)))
                         advice = MADV_POPULATE_READ;
@@ -93,36 +93,25 @@ static int take_step(struct dl_phdr_info *object, size_t size, void *userdata) {
 
                 begin -= begin % page_size;
                 if (madvise((void *) begin, end - begin, advice) < 0)
-                        log_debug("Can't %s a part of %s, going on without: %m",
-                                  *step == STEP_HOLD ? "hold" : "give up",
+                        log_debug("Can't %s a part of %s, ignoring: %m",
+                                  *step == STEP_HOLD ? "hold" : "release",
                                   object->dlpi_name[0] ? object->dlpi_name : "the program");
         }
 
         return 0;
 }
 
-void memory_settle(void) {
-        /* The C library resolves its own realloc() when it first needs it, which takes the symbols of all
-         * libraries: now, and not later. */
+void memory_prepare(void) {
+        /* The C library resolves its own realloc() at the first call, which reads the symbols of all
+         * libraries. */
         free(reallocarray(NULL, 1, 1));
 
-        (void) dl_iterate_phdr(take_step, &(Step){ STEP_GIVE_UP });
+        (void) dl_iterate_phdr(execute_step, &(Step){ STEP_RELEASE });
 
-        /* The pages that were touched once stay: nothing is read from a disk that hangs. Not those that never
-         * are. */
+        /* Pages stay in memory once they are used, and need not be read again from a disk that hangs. Pages
+         * never used are not loaded. */
         if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
-                log_info("Can't lock the memory, going on without: %m");
+                log_info("Can't lock memory, ignoring: %m");
 
-        (void) dl_iterate_phdr(take_step, &(Step){ STEP_HOLD });
-}
-
-void memory_return_unused(void *array, size_t element_size, size_t n_kept, size_t n) {
-        uintptr_t page_size = (uintptr_t) sysconf(_SC_PAGESIZE);
-        uintptr_t begin = (uintptr_t) array + n_kept * element_size,
-                  end = (uintptr_t) array + n * element_size;
-
-        begin = (begin + page_size - 1) / page_size * page_size;
-        end = end / page_size * page_size;
-        if (begin < end)
-                (void) madvise((void *) begin, end - begin, MADV_DONTNEED_LOCKED);
+        (void) dl_iterate_phdr(execute_step, &(Step){ STEP_HOLD });
 }

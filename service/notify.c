@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Messages to the service manager: see notify.h. The protocol is that of sd_notify(3): one datagram with
- * assignments to the AF_UNIX socket that $NOTIFY_SOCKET names, a leading @ standing for the abstract
- * namespace. */
+/* The protocol of sd_notify(3): each message is a datagram of assignments to the AF_UNIX socket that
+ * $NOTIFY_SOCKET names; a leading @ means the abstract namespace. */
 
 #include "notify.h"
 
@@ -11,10 +10,15 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "log.h"
+
+#define READY_INTERVAL_USEC (250 * USEC_PER_MSEC)
+
 static struct {
         int fd;
         struct sockaddr_un address;
         socklen_t address_size;
+        sd_event_source *ready_source; /* repeats READY=1 */
 } the_manager = {
         .fd = -EBADF,
 };
@@ -41,6 +45,7 @@ int notify_open(void) {
 }
 
 void notify_close(void) {
+        the_manager.ready_source = sd_event_source_disable_unref(the_manager.ready_source);
         closep(&the_manager.fd);
         the_manager.fd = -EBADF;
 }
@@ -64,4 +69,31 @@ int notify_send(const char *format, ...) {
                 return -errno;
 
         return 0;
+}
+
+static int on_ready_due(sd_event_source *source, uint64_t usec, void *userdata) {
+        if (notify_send("READY=1") >= 0)
+                return 0;
+
+        /* A timer, not EPOLLOUT: the error may be another than a full socket, and the socket may be replaced.
+         */
+        (void) sd_event_source_set_time_relative(source, READY_INTERVAL_USEC);
+        (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+void notify_ready(sd_event *event) {
+        int r;
+
+        the_manager.ready_source = sd_event_source_disable_unref(the_manager.ready_source);
+        r = notify_send("READY=1");
+        if (r >= 0)
+                return;
+
+        log_debug("The service manager does not accept READY=1, retrying: %s", errno_text(-r));
+        r = sd_event_add_time_relative(
+                        event, &the_manager.ready_source, CLOCK_MONOTONIC, READY_INTERVAL_USEC, 0,
+                        on_ready_due, NULL);
+        if (r < 0)
+                log_error("Can't repeat READY=1 to the service manager: %s", errno_text(-r));
 }

@@ -1,84 +1,44 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* What the daemon says to people: see report.h. */
+/* Log lines and the status text: see report.h. */
 
 #include "report.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "duration.h"
 #include "log.h"
 #include "messages.h"
-
-#define FIELDS_MAX 12
-
-typedef struct Fields {
-        LogField fields[FIELDS_MAX];
-        size_t n;
-} Fields;
-
-static void add_field(Fields *fields, const char *format, ...) _printf_(2, 3);
-static void add_field(Fields *fields, const char *format, ...) {
-        va_list arguments;
-
-        va_start(arguments, format);
-        (void) vsnprintf(fields->fields[fields->n++].text, sizeof(LogField), format, arguments);
-        va_end(arguments);
-}
-
-static const char *yes_no(bool yes) {
-        return yes ? "yes" : "no";
-}
+#include "report-fields.h"
 
 static const char *plural(uint64_t n) {
         return n == 1 ? "" : "s";
 }
 
-/* Before everything that is said of what a dry run does not do. */
+/* The prefix of every message about a dry run. */
 static const char *dry_run_mark(bool dry_run) {
         return dry_run ? "Dry run: " : "";
 }
 
-/* People need no more than two or three digits: "230ms", "6.1s", "1min 30s". */
 static const char *describe_duration(uint64_t usec, char *buffer, size_t size) {
-        uint64_t tenths = usec / (100 * USEC_PER_MSEC);
-
-        if (usec >= 10 * USEC_PER_SEC)
-                return format_duration(usec / USEC_PER_SEC * USEC_PER_SEC, buffer, size);
-        if (usec >= USEC_PER_SEC && tenths % 10 > 0) {
-                (void) snprintf(buffer, size, "%" PRIu64 ".%" PRIu64 "s", tenths / 10, tenths % 10);
-                return buffer;
-        }
-
-        return format_duration(
-                        usec >= USEC_PER_SEC    ? tenths / 10 * USEC_PER_SEC
-                        : usec >= USEC_PER_MSEC ? usec / USEC_PER_MSEC * USEC_PER_MSEC
-                                                : usec,
-                        buffer, size);
+        return format_duration(round_duration(usec), buffer, size);
 }
 
 /* Episodes */
 
-static uint64_t episode_usec(const Episode *episode) {
-        return usec_subtract(episode->end.monotonic_usec, episode->start.monotonic_usec);
-}
-
 static void report_episode_started(const Episode *episode) {
         const EpisodeWorker *longest = &episode->workers[0];
         char run[64];
-        Fields fields = {};
+        LogFields fields = { .size = 0 };
 
-        add_field(&fields, "EPISODE=%" PRIu64, episode->id);
-        add_field(&fields, "RULE=%s", engine_rule_to_string(episode->rule));
-        add_field(&fields, "WORK=%s", episode->work);
-        add_field(&fields, "WORKERS=%" PRIu32, episode->worker_max);
-        add_field(&fields, "WORKER_PID=%d", (int) longest->worker.pid);
-        add_field(&fields, "WORKER_NAME=%s", longest->worker.name);
-        add_field(&fields, "RUNNING_USEC=%" PRIu64, longest->run_usec);
-        add_field(&fields, "DRY_RUN=%s", yes_no(episode->dry_run));
+        log_add_field(&fields, "WORKER_PID=%d", (int) longest->worker.pid);
+        log_add_field(&fields, "WORKER_NAME=%s", longest->worker.name);
+        log_add_field(&fields, "RUNNING_USEC=%" PRIu64, longest->run_usec);
+        fields_add_evidence(&fields, &episode->evidence);
+        fields_add_episode(&fields, episode);
 
-        log_full(LOG_WARNING, MESSAGE_EPISODE_STARTED, fields.fields, fields.n,
+        log_full(LOG_WARNING, MESSAGE_EPISODE_STARTED, &fields,
                  "%s%" PRIu32 " kernel worker%s stuck in %s (rule %s); longest run %s: %s (pid %d)",
                  dry_run_mark(episode->dry_run), episode->worker_max,
                  episode->worker_max == 1 ? " is" : "s are", episode->work,
@@ -109,21 +69,15 @@ static void describe_also_spinning(const Episode *episode, char *buffer, size_t 
 
 static void report_episode_ended(const Episode *episode) {
         char length[64], outcome[64], also_spinning[400];
-        Fields fields = {};
+        LogFields fields = { .size = 0 };
 
-        add_field(&fields, "EPISODE=%" PRIu64, episode->id);
-        add_field(&fields, "RULE=%s", engine_rule_to_string(episode->rule));
-        add_field(&fields, "WORK=%s", episode->work);
-        add_field(&fields, "OUTCOME=%s", episode_outcome_to_string(episode->outcome));
-        add_field(&fields, "WORKERS=%" PRIu32, episode->worker_max);
-        add_field(&fields, "DURATION_USEC=%" PRIu64, episode_usec(episode));
-        add_field(&fields, "SYNCS=%" PRIu32, episode->sync_count);
-        add_field(&fields, "DRY_RUN=%s", yes_no(episode->dry_run));
+        fields_add_episode_end(&fields, episode);
+        fields_add_episode(&fields, episode);
 
         describe_outcome(episode, outcome, sizeof(outcome));
         describe_also_spinning(episode, also_spinning, sizeof(also_spinning));
         log_full(episode->outcome == OUTCOME_OUTLIVED ? LOG_WARNING : LOG_NOTICE, MESSAGE_EPISODE_ENDED,
-                 fields.fields, fields.n, "%sStall over after %s: %s%s", dry_run_mark(episode->dry_run),
+                 &fields, "%sStall over after %s: %s%s", dry_run_mark(episode->dry_run),
                  describe_duration(episode_usec(episode), length, sizeof(length)), outcome, also_spinning);
 }
 
@@ -140,28 +94,18 @@ static const char *describe_rule(EngineRule rule) {
         }
 }
 
-static void add_sync_fields(Fields *fields, const Sync *sync) {
-        add_field(fields, "SYNC=%" PRIu64, sync->id);
-        add_field(fields, "EPISODE=%" PRIu64, sync->episode_id);
-        add_field(fields, "RULE=%s", engine_rule_to_string(sync->rule));
-        add_field(fields, "WORKERS=%" PRIu32, sync->worker_count);
-        add_field(fields, "RESULT=%s", sync_result_to_string(sync->result));
-        add_field(fields, "DURATION_USEC=%" PRIu64, sync->duration_usec);
-        add_field(fields, "METHOD=%s", sync_method_to_string(sync->method));
-        add_field(fields, "DRY_RUN=%s", yes_no(sync->dry_run));
-}
-
 static void report_sync_started(const Sync *sync) {
-        Fields fields = {};
+        LogFields fields = { .size = 0 };
 
-        add_sync_fields(&fields, sync);
-        add_field(&fields, "RUNNING_USEC=%" PRIu64, sync->longest_run_usec);
-        log_full(LOG_NOTICE, MESSAGE_SYNC_STARTED, fields.fields, fields.n, "%sSync %" PRIu64 " %s (%s)",
+        fields_add_sync(&fields, sync);
+        log_add_field(&fields, "RUNNING_USEC=%" PRIu64, sync->longest_run_usec);
+        fields_add_evidence(&fields, &sync->evidence);
+        log_full(LOG_NOTICE, MESSAGE_SYNC_STARTED, &fields, "%sSync %" PRIu64 " %s (%s)",
                  dry_run_mark(sync->dry_run), sync->id, sync->dry_run ? "would start" : "started",
                  describe_rule(sync->rule));
 }
 
-/* Which filesystems did not answer: "; /srv (xfs): timeout". Those that did not come first. */
+/* The filesystems that were not synced: "; /srv (xfs): timeout". The list begins with them. */
 static void describe_filesystems(const Sync *sync, char *buffer, size_t size) {
         size_t n = 0;
 
@@ -179,68 +123,94 @@ static void describe_filesystems(const Sync *sync, char *buffer, size_t size) {
 
 static void report_sync_ended(const Sync *sync) {
         char duration[64], filesystems[500];
-        Fields fields = {};
+        LogFields fields = { .size = 0 };
 
         if (sync->dry_run)
                 return;
 
-        add_sync_fields(&fields, sync);
+        fields_add_sync(&fields, sync);
+        fields_add_filesystems(&fields, sync);
         (void) describe_duration(sync->duration_usec, duration, sizeof(duration));
         describe_filesystems(sync, filesystems, sizeof(filesystems));
 
         switch (sync->result) {
         case SYNC_STALLED:
-                log_full(LOG_WARNING, MESSAGE_SYNC_STALLED, fields.fields, fields.n,
+                log_full(LOG_WARNING, MESSAGE_SYNC_STALLED, &fields,
                          "Sync %" PRIu64 " has not ended after %s%s", sync->id, duration, filesystems);
                 break;
         case SYNC_FAILED:
-                log_full(LOG_ERR, MESSAGE_SYNC_FINISHED, fields.fields, fields.n, "Sync %" PRIu64 " failed%s",
-                         sync->id,
-                         filesystems[0] ? filesystems : ": it could not be made, or its process was killed");
+                log_full(LOG_ERR, MESSAGE_SYNC_FINISHED, &fields, "Sync %" PRIu64 " failed%s", sync->id,
+                         filesystems[0] ? filesystems
+                                        : ": it could not be started, or its process was killed");
                 break;
         default:
-                log_full(LOG_NOTICE, MESSAGE_SYNC_FINISHED, fields.fields, fields.n,
-                         "Sync %" PRIu64 " ended after %s%s", sync->id, duration, filesystems);
+                log_full(LOG_NOTICE, MESSAGE_SYNC_FINISHED, &fields, "Sync %" PRIu64 " ended after %s%s",
+                         sync->id, duration, filesystems);
         }
 }
 
 static void report_sync_everything(const Sync *sync) {
         if (sync->has_filesystems && sync->rule != RULE_NONE)
-                log_notice("Sync %" PRIu64 ": the stall goes on, calling sync(2)", sync->id);
+                log_notice("Sync %" PRIu64 ": the stall continues, calling sync(2)", sync->id);
         else if (!sync->has_filesystems)
-                log_info("Sync %" PRIu64 ": no filesystem to sync by itself, calling sync(2)", sync->id);
+                log_info("Sync %" PRIu64 ": no filesystem with cgroup writeback found, calling sync(2)",
+                         sync->id);
 }
 
 static void report_sync_judged(const Sync *sync) {
-        if (sync->helped == HELPED_YES)
-                log_info("Sync %" PRIu64 " helped", sync->id);
-        else
-                log_notice("Sync %" PRIu64 " did not help", sync->id);
+        LogFields fields = { .size = 0 };
+
+        fields_add_sync(&fields, sync);
+        log_add_field(&fields, "HELPED=%s", sync_helped_to_string(sync->helped));
+        log_full(LOG_NOTICE, MESSAGE_SYNC_JUDGED, &fields, "Sync %" PRIu64 " %s", sync->id,
+                 sync->helped == HELPED_YES ? "helped" : "did not help");
 }
 
 static void report_syncs_unhelpful(const Sync *sync) {
-        Fields fields = {};
+        LogFields fields = { .size = 0 };
 
-        add_sync_fields(&fields, sync);
-        log_full(LOG_WARNING, MESSAGE_SYNCS_UNHELPFUL, fields.fields, fields.n,
-                 "Syncs do not help here: %d in a row did not end the stall; from now on one an hour at most",
+        fields_add_sync(&fields, sync);
+        log_full(LOG_WARNING, MESSAGE_SYNCS_UNHELPFUL, &fields,
+                 "Syncs do not help here: %d in a row did not end the stall; from now on at most one per "
+                 "hour",
                  ENGINE_UNHELPFUL_MAX);
 }
 
 static void report_waiting(const EngineEvent *event) {
         char waited[64];
-        Fields fields = {};
+        LogFields fields = { .size = 0 };
 
-        add_field(&fields, "WORKERS=%" PRIu32, event->count);
-        add_field(&fields, "WORKER_PID=%d", (int) event->worker.pid);
-        add_field(&fields, "WORKER_NAME=%s", event->worker.name);
-        add_field(&fields, "RUNNING_USEC=%" PRIu64, event->usec);
-        log_full(LOG_NOTICE, MESSAGE_WAITING, fields.fields, fields.n,
+        log_add_field(&fields, "WORKERS=%" PRIu32, event->count);
+        log_add_field(&fields, "WORKER_PID=%d", (int) event->worker.pid);
+        log_add_field(&fields, "WORKER_NAME=%s", event->worker.name);
+        log_add_field(&fields, "RUNNING_USEC=%" PRIu64, event->usec);
+        log_full(LOG_NOTICE, MESSAGE_WAITING, &fields,
                  "%" PRIu32 " kernel worker%s not spinning but waiting for a disk or another program's sync; "
                  "a sync would not help; longest wait %s: %s (pid %d)",
                  event->count, event->count == 1 ? " is" : "s are",
                  describe_duration(event->usec, waited, sizeof(waited)), event->worker.name,
                  (int) event->worker.pid);
+}
+
+static const char *describe_inhibitors(uint32_t n, char *buffer, size_t size) {
+        (void) snprintf(buffer, size, "%" PRIu32 " inhibitor%s", n, plural(n));
+        return buffer;
+}
+
+static void report_still_paused(const EngineEvent *event) {
+        char since[64], left[64], inhibitors[64];
+
+        (void) describe_duration(event->usec, since, sizeof(since));
+        (void) describe_inhibitors(event->count, inhibitors, sizeof(inhibitors));
+        if (event->count > 0)
+                log_notice("Paused for %s: no automatic sync until %s%s released%s", since, inhibitors,
+                           event->count == 1 ? " is" : " are",
+                           event->left_usec > 0 ? ", and the pause ends as well" : "");
+        else if (event->left_usec == USEC_INFINITY)
+                log_notice("Paused for %s: no automatic sync until resumed", since);
+        else
+                log_notice("Paused for %s: no automatic sync for another %s", since,
+                           describe_duration(event->left_usec, left, sizeof(left)));
 }
 
 void report_events(const EngineEvents *events) {
@@ -255,7 +225,7 @@ void report_events(const EngineEvents *events) {
                         report_episode_ended(&events->episode);
                         break;
                 case EVENT_UNCONFIRMED:
-                        log_debug("Not syncing: no worker was spinning any more at the scan that confirms");
+                        log_debug("Not syncing: no worker was spinning any more at the confirming scan");
                         break;
                 case EVENT_SYNC_STARTED:
                         report_sync_started(&event->sync);
@@ -271,6 +241,9 @@ void report_events(const EngineEvents *events) {
                         break;
                 case EVENT_SYNCS_UNHELPFUL:
                         report_syncs_unhelpful(&event->sync);
+                        break;
+                case EVENT_STILL_PAUSED:
+                        report_still_paused(event);
                         break;
                 case EVENT_WAITING:
                         report_waiting(event);
@@ -289,7 +262,7 @@ static void describe_workers(const Engine *engine, char *buffer, size_t size) {
         char run[64];
 
         if (n_spinning + n_waiting == 0 || !longest)
-                (void) snprintf(buffer, size, "no matching worker runs");
+                (void) snprintf(buffer, size, "no matching worker is running");
         else
                 (void) snprintf(buffer, size, "%" PRIu32 " spinning and %" PRIu32 " waiting, longest run %s",
                                 n_spinning, n_waiting,
@@ -310,7 +283,7 @@ const char *report_limits(const Engine *engine, const Settings *settings, char *
         return buffer;
 }
 
-/* What the last sync did, before the Recovery time that follows it. */
+/* The result of the last sync, whose Recovery time is not over. */
 static const char *describe_last_sync(const ReportContext *context) {
         const Sync *sync = engine_last_sync(context->engine);
 
@@ -330,9 +303,22 @@ static const char *describe_last_sync(const ReportContext *context) {
         }
 }
 
+/* "paused by 2 inhibitors" */
+static const char *describe_pause(const Engine *engine, char *buffer, size_t size) {
+        const uint32_t n = engine_n_inhibitors(engine);
+        char inhibitors[32];
+
+        if (n == 0)
+                return "paused";
+        (void) snprintf(buffer, size, "paused %s %s",
+                        engine_paused_until_usec(engine) > 0 ? "and held by" : "by",
+                        describe_inhibitors(n, inhibitors, sizeof(inhibitors)));
+        return buffer;
+}
+
 static int describe_state(const ReportContext *context, char *buffer, size_t size) {
         const Engine *engine = context->engine;
-        char workers[160], limits[160], duration[64];
+        char workers[160], limits[160], duration[64], pause[64];
         const Sync *sync;
 
         describe_workers(engine, workers, sizeof(workers));
@@ -360,7 +346,8 @@ static int describe_state(const ReportContext *context, char *buffer, size_t siz
                                 workers);
 
         case ENGINE_PAUSED:
-                return snprintf(buffer, size, "paused, no sync is made; %s%s", workers,
+                return snprintf(buffer, size, "%s, not syncing; %s%s",
+                                describe_pause(engine, pause, sizeof(pause)), workers,
                                 engine_episode(engine) ? ", and they are stuck" : "");
 
         default:

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* What the daemon says to people: log lines with their journal fields, and the status text. */
+/* Log lines with their journal fields, and the status text. */
 
 #include "engine.h"
 #include "settings.h"
 
 #define REPORT_STATUS_MAX 512
 
-/* Logs what happened, a line for each event that people need to know of. Episodes, syncs and waiting workers
+/* Logs a line for each event that an administrator needs to know of. Episodes, syncs and waiting workers
  * carry a MESSAGE_ID (messages.h). */
 void report_events(const EngineEvents *events);
 
-/* What a status text shows beside the engine. */
+/* What the status text is made from. */
 typedef struct ReportContext {
         const Engine *engine;
         const Settings *settings;
@@ -21,9 +21,9 @@ typedef struct ReportContext {
         uint64_t now_usec;          /* CLOCK_MONOTONIC */
 } ReportContext;
 
-/* What is seen, and why it acts or does not, in one line. A size of REPORT_STATUS_MAX always suffices.
- * Returns buffer. */
+/* What the daemon sees, and why it acts or does not, in one line. A size of REPORT_STATUS_MAX always
+ * suffices. Returns buffer. */
 const char *report_status(const ReportContext *context, char *buffer, size_t size);
 
-/* When workers count as stuck, for people: "stuck after 30s, or a crowd of 4 for 10s". Returns buffer. */
+/* When workers count as stuck, in words: "stuck after 30s, or a crowd of 4 for 10s". Returns buffer. */
 const char *report_limits(const Engine *engine, const Settings *settings, char *buffer, size_t size);

@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* A helper process from its start to its end: see serve.h. */
-
 #include "serve.h"
 
 #include <assert.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdalign.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 
-/* The first descriptor that is neither stdin, stdout nor stderr. */
-#define SERVE_SOCKET_FD 3
+#include "child.h"
 
 /* Room for one descriptor beside a packet. */
 typedef union Attachment {
@@ -23,7 +17,7 @@ typedef union Attachment {
 
 static int attached_to_reply = -EBADF;
 
-/* Not on the stack: only the pages that are used are ever touched. */
+/* Not on the stack, so that only pages in use are touched. */
 static alignas(max_align_t) uint8_t request[HELPER_PACKET_MAX], reply[HELPER_PACKET_MAX];
 
 int packet_send(int fd, const void *data, size_t size, int attached_fd, int flags) {
@@ -62,7 +56,7 @@ int packet_receive(int fd, void *data, int flags, size_t *ret_size, int *ret_att
         int attached_fd = -EBADF;
         ssize_t n;
 
-        /* Without room the kernel closes what came with the packet. */
+        /* Without a control buffer the kernel closes descriptors that come with the packet. */
         if (ret_attached_fd) {
                 message.msg_control = &attachment;
                 message.msg_controllen = sizeof(attachment);
@@ -89,35 +83,11 @@ void serve_attach(int fd) {
         attached_to_reply = fd;
 }
 
-/* The parent blocks the signals that it takes from its event loop. What a terminal sends to all its processes
- * is the parent's business: the helper ends with it. */
-static void reset_signals(void) {
-        sigset_t none;
-
-        for (int sig = 1; sig < _NSIG; sig++)
-                (void) signal(sig, sig == SIGINT || sig == SIGHUP ? SIG_IGN : SIG_DFL);
-
-        (void) sigemptyset(&none);
-        (void) sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* Whoever reads the parent's streams to their end must not wait for a helper that hangs. */
-static void detach_streams(void) {
-        int null_fd = open("/dev/null", O_RDWR | O_NOCTTY);
-
-        for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
-                if (null_fd < 0 || dup2(null_fd, stream) < 0)
-                        (void) close(stream);
-
-        if (null_fd > STDERR_FILENO)
-                (void) close(null_fd);
-}
-
 static void serve_one(helper_serve_t serve, void *userdata) {
         size_t size;
         int r;
 
-        r = packet_receive(SERVE_SOCKET_FD, request, 0, &size, NULL);
+        r = packet_receive(CHILD_FD, request, 0, &size, NULL);
         if (r == -EINTR)
                 return;
         if (r < 0)
@@ -127,26 +97,17 @@ static void serve_one(helper_serve_t serve, void *userdata) {
         assert(size <= HELPER_PACKET_MAX);
 
         do
-                r = packet_send(SERVE_SOCKET_FD, reply, size, attached_to_reply, 0);
+                r = packet_send(CHILD_FD, reply, size, attached_to_reply, 0);
         while (r == -EINTR);
         if (r < 0)
                 _exit(EXIT_FAILURE);
-        /* Not written without need: it is on a page that is shared with the daemon. */
+        /* Written only if needed: its page is shared with the daemon. */
         if (attached_to_reply >= 0)
                 serve_attach(-EBADF);
 }
 
-noreturn void serve_run(const char *name, int socket_fd, helper_serve_t serve, void *userdata) {
-        (void) prctl(PR_SET_NAME, name);
-
-        /* While a copy of the other end is open here, its closing there would not be seen. */
-        if (dup2(socket_fd, SERVE_SOCKET_FD) < 0 || close_range(SERVE_SOCKET_FD + 1, ~0U, 0) < 0)
-                _exit(EXIT_FAILURE);
-
-        detach_streams();
-        reset_signals();
-
-        /* Memory locks are not inherited. Only what is there gets locked: this costs no memory. */
+noreturn void serve_run(helper_serve_t serve, void *userdata) {
+        /* Memory locks are not inherited. Locks only what is resident, so it costs no memory. */
         (void) mlockall(MCL_CURRENT | MCL_ONFAULT);
 
         for (;;)

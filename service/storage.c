@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Settings on the disk: see storage.h. The upper part runs in the helper process, the lower one in the
- * daemon. Warnings travel with the reply and are logged by the daemon: its log does not wait, and the helper
- * has none of its descriptors. */
+/* Settings on disk: see storage.h. The upper part runs in the helper process, the lower one in the daemon.
+ * Warnings are sent with the reply and logged by the daemon: the helper has none of the log's descriptors. */
 
 #include "storage.h"
 
@@ -16,15 +15,14 @@
 
 #include "log.h"
 
-#define LASTING_SOURCE "bus (lasting)"
-
-/* What mkstemp(3) wants at the end of a name. */
+/* The suffix that mkstemp(3) requires. */
 #define TEMPORARY_SUFFIX ".XXXXXX"
 
 typedef enum RequestKind {
         REQUEST_NONE,
         REQUEST_LOAD,
         REQUEST_STORE,
+        REQUEST_RESET,
 } RequestKind;
 
 typedef struct Request {
@@ -35,10 +33,10 @@ typedef struct Request {
 
 typedef struct Reply {
         int r;
-        Settings settings;           /* for a load */
-        unsigned n_warnings_dropped; /* had no room below */
+        Settings settings;           /* for a load or a reset */
+        unsigned n_warnings_dropped; /* did not fit */
         size_t warnings_size;
-        char warnings[12 * 1024]; /* texts, each with its NUL */
+        char warnings[12 * 1024]; /* NUL-terminated texts, back to back */
 } Reply;
 
 static_assert(sizeof(Request) <= HELPER_PACKET_MAX, "A request must fit into a packet");
@@ -47,8 +45,7 @@ static_assert(sizeof(Reply) <= HELPER_PACKET_MAX, "A reply must fit into a packe
 struct Storage {
         Helper *helper;
         SettingsPaths paths;
-        storage_loaded_t loaded;
-        storage_stored_t stored;
+        StorageHandlers handlers;
         void *userdata;
         RequestKind under_way;
 };
@@ -68,8 +65,8 @@ static void keep_warning(const char *warning, void *userdata) {
 
 DEFINE_TRIVIAL_CLEANUP(DIR *, closedir);
 
-/* Removes what earlier stores left, which were killed or still hang: one that goes on after its daemon is
- * gone must not replace what is newer. */
+/* Removes temporary files of earlier helpers that were killed or still hang: one that continues after its
+ * daemon is gone must not replace a newer file. */
 static void remove_temporary_files(const char *folder, const char *prefix) {
         _cleanup_(closedirp) DIR *directory = opendir(folder);
         struct dirent *entry;
@@ -99,7 +96,7 @@ static int write_all(int fd, const char *text, size_t size) {
         return 0;
 }
 
-/* Writes a whole file to the disk, readable by everyone. */
+/* Writes a file to disk, readable by everyone. */
 static int write_file(int fd, const GString *text) {
         int r;
 
@@ -112,7 +109,7 @@ static int write_file(int fd, const GString *text) {
         return 0;
 }
 
-/* Puts a new file in the place of the old one, if any, once it is whole and on the disk. */
+/* Replaces a file atomically, once the new one is on disk. */
 static int replace_file(const char *path, const GString *text) {
         g_autofree char *folder = g_path_get_dirname(path), *name = g_path_get_basename(path);
         g_autofree char *prefix = g_strdup_printf(".%s", name);
@@ -143,19 +140,19 @@ static int replace_file(const char *path, const GString *text) {
         return fsync(folder_fd) < 0 ? -errno : 0;
 }
 
-/* Writes the settings whose source is the lasting file. */
-static int write_lasting(const char *path, const Settings *settings) {
+/* Writes the settings with ORIGIN_BUS_PERMANENT. */
+static int write_permanent(const char *path, const Settings *settings) {
         g_autoptr(GString) text =
-                        g_string_new("# Written by wbwatchd: what was set permanently over the bus. "
-                                     "It is read when wbwatchd starts or\n"
-                                     "# reloads. Edit it, or delete it to undo all of it. See "
+                        g_string_new("# Written by wbwatchd: the settings that were set permanently "
+                                     "over the bus. Read at start and reload.\n"
+                                     "# Edit this file, or delete it to undo all of them. See "
                                      "wbwatch.conf(5).\n"
                                      "[Watch]\n");
 
         for (SettingId id = 0; id < _SETTING_MAX; id++) {
                 char value[SETTINGS_GLOB_MAX + 1];
 
-                if (streq(settings->sources[id], LASTING_SOURCE))
+                if (settings->origins[id] == ORIGIN_BUS_PERMANENT)
                         g_string_append_printf(
                                         text, "%s=%s\n", setting_table[id].key,
                                         settings_format(settings, id, value, sizeof(value)));
@@ -164,21 +161,32 @@ static int write_lasting(const char *path, const Settings *settings) {
         return replace_file(path, text);
 }
 
-/* A lasting file that is there but can't be read is an error: what it holds would be lost. */
-static int serve_store(const Storage *storage, const Request *request, Reply *reply) {
-        const char *path = storage->paths.lasting_file;
+/* Reads the permanent file into settings that are otherwise built-in. Fails if it exists but can't be read:
+ * its settings would be lost. */
+static int read_permanent(const char *path, Reply *reply, Settings *ret) {
         _cleanup_free_ char *text = NULL;
-        Settings settings;
         size_t size = 0;
-        int r;
+        int r = -ENOENT;
 
-        r = settings_read_file(path, &text, &size);
+        if (path)
+                r = settings_read_file(path, &text, &size);
         if (r < 0 && r != -ENOENT)
                 return r;
 
-        settings_init(&settings);
+        settings_init(ret);
         if (r >= 0)
-                (void) settings_parse_text(&settings, text, size, path, LASTING_SOURCE, keep_warning, reply);
+                (void) settings_parse_text(ret, text, size, path, ORIGIN_BUS_PERMANENT, keep_warning, reply);
+        return 0;
+}
+
+static int serve_store(const Storage *storage, const Request *request, Reply *reply) {
+        const char *path = storage->paths.permanent_file;
+        Settings settings;
+        int r;
+
+        r = read_permanent(path, reply, &settings);
+        if (r < 0)
+                return r;
 
         for (SettingId id = 0; id < _SETTING_MAX; id++) {
                 char value[SETTINGS_GLOB_MAX + 1];
@@ -188,12 +196,52 @@ static int serve_store(const Storage *storage, const Request *request, Reply *re
 
                 r = settings_set_text(
                                 &settings, id, settings_format(&request->settings, id, value, sizeof(value)),
-                                LASTING_SOURCE, NULL);
+                                ORIGIN_BUS_PERMANENT, NULL);
                 if (r < 0)
                         return r;
         }
 
-        return write_lasting(path, &settings);
+        return write_permanent(path, &settings);
+}
+
+/* Removes permanent settings. Returns whether there were any. */
+static bool remove_permanent(Settings *settings, unsigned ids) {
+        Settings built_in;
+        bool removed = false;
+
+        settings_init(&built_in);
+        for (SettingId id = 0; id < _SETTING_MAX; id++)
+                if ((ids & (1U << id)) && settings->origins[id] == ORIGIN_BUS_PERMANENT) {
+                        settings_copy(settings, &built_in, id);
+                        removed = true;
+                }
+
+        return removed;
+}
+
+/* Writes last, so that nothing is lost if the configuration can't be read. */
+static int serve_reset(const Storage *storage, const Request *request, Reply *reply) {
+        SettingsPaths paths = storage->paths;
+        Settings permanent;
+        int r;
+
+        paths.permanent_file = NULL;
+        r = settings_load(&paths, NULL, NULL, &reply->settings);
+        if (r < 0)
+                return r;
+        r = read_permanent(storage->paths.permanent_file, reply, &permanent);
+        if (r < 0)
+                return r;
+        if (remove_permanent(&permanent, request->ids))
+                r = write_permanent(storage->paths.permanent_file, &permanent);
+        if (r < 0)
+                return r;
+
+        for (SettingId id = 0; id < _SETTING_MAX; id++)
+                if (permanent.origins[id] == ORIGIN_BUS_PERMANENT &&
+                    reply->settings.origins[id] != ORIGIN_COMMAND_LINE)
+                        settings_copy(&reply->settings, &permanent, id);
+        return 0;
 }
 
 static size_t serve(const void *data, size_t size, void *reply_data, void *userdata) {
@@ -208,9 +256,19 @@ static size_t serve(const void *data, size_t size, void *reply_data, void *userd
         }
         memcpy(&request, data, sizeof(request));
 
-        reply->r = request.kind == REQUEST_LOAD
-                                   ? settings_load(&storage->paths, keep_warning, reply, &reply->settings)
-                                   : serve_store(storage, &request, reply);
+        switch (request.kind) {
+        case REQUEST_LOAD:
+                reply->r = settings_load(&storage->paths, keep_warning, reply, &reply->settings);
+                break;
+        case REQUEST_STORE:
+                reply->r = serve_store(storage, &request, reply);
+                break;
+        case REQUEST_RESET:
+                reply->r = serve_reset(storage, &request, reply);
+                break;
+        default:
+                reply->r = -EBADMSG;
+        }
 
         return sizeof(*reply);
 }
@@ -240,17 +298,17 @@ static void on_reply(int r, const void *data, size_t size, void *userdata) {
                         r = -EBADMSG;
         }
 
-        /* Last, since these may ask for the next thing, or free the storage. */
-        if (kind == REQUEST_LOAD)
-                storage->loaded(r < 0 ? r : 0, r < 0 ? NULL : &reply.settings, storage->userdata);
-        else if (kind == REQUEST_STORE)
-                storage->stored(r < 0 ? r : 0, storage->userdata);
+        /* Last, since the callbacks may make the next request or free the storage. */
+        if (kind == REQUEST_STORE)
+                storage->handlers.stored(r < 0 ? r : 0, storage->userdata);
+        else if (kind != REQUEST_NONE)
+                (kind == REQUEST_LOAD ? storage->handlers.loaded : storage->handlers.reset)(
+                                r < 0 ? r : 0, r < 0 ? NULL : &reply.settings, storage->userdata);
 }
 
 int storage_new(sd_event *event,
                 const SettingsPaths *paths,
-                storage_loaded_t loaded,
-                storage_stored_t stored,
+                const StorageHandlers *handlers,
                 void *userdata,
                 Storage **ret) {
 
@@ -262,8 +320,7 @@ int storage_new(sd_event *event,
                 return -ENOMEM;
 
         storage->paths = *paths;
-        storage->loaded = loaded;
-        storage->stored = stored;
+        storage->handlers = *handlers;
         storage->userdata = userdata;
 
         r = helper_new(event, "wbwatch-storage", serve, on_reply, storage, &storage->helper);
@@ -299,8 +356,12 @@ int storage_load(Storage *storage) {
 }
 
 int storage_store(Storage *storage, const Settings *settings, unsigned ids) {
-        if (!storage->paths.lasting_file)
+        if (!storage->paths.permanent_file)
                 return -EOPNOTSUPP;
 
         return send_request(storage, &(Request){ .kind = REQUEST_STORE, .ids = ids, .settings = *settings });
+}
+
+int storage_reset(Storage *storage, unsigned ids) {
+        return send_request(storage, &(Request){ .kind = REQUEST_RESET, .ids = ids });
 }

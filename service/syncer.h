@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * Syncs: syncfs(2) of each filesystem that a stall can be about, at the same time, each in a helper process
- * of its own, and sync(2) in another one. One that hangs holds its own helper and nothing else: it is not
- * synced again until it returns, and another helper is started in its place. Single filesystems are synced
- * beside that, with helpers of their own, so that the sync that ends a stall never waits for one. Between a
- * request and the system calls the daemon sends and receives packets, and reads /proc/meminfo; it neither
- * forks, allocates, nor opens a file.
+ * Makes syncs: syncfs(2) on all filesystems that a stall can affect, in parallel, each in its own helper
+ * process, and sync(2) in another one. A call that hangs blocks only its helper: its filesystem is not synced
+ * again until it returns, and another helper is started in its place. Requests for single filesystems have
+ * helpers of their own, so that they never delay the sync that ends a stall. Between a request and its system
+ * calls the daemon only sends and receives packets and reads /proc/meminfo; it does not fork, allocate or
+ * open files.
  */
 
 #include "episode.h"
@@ -16,14 +16,14 @@
 
 typedef struct Syncer Syncer;
 
-/* All run in the event loop, none from within a call of the functions below. They may call any of these but
- * syncer_free(). */
+/* All handlers run from the event loop, never from within the functions below. They may call any of those
+ * except syncer_free(). */
 typedef struct SyncerHandlers {
-        /* All filesystems have answered or timed out: the end of syncer_sync_filesystems(). has_any is
-         * false when there is none (then SYNC_OK), or when they could not be listed (then SYNC_FAILED, or
-         * SYNC_STALLED). The worst come first: those that are not ok, then those that took longest.
-         * SYNC_STALLED when one has not ended; SYNC_FAILED when one failed, or none could be reached; else
-         * SYNC_OK. The list is valid until the next call. */
+        /* The end of syncer_sync_filesystems(): all filesystems have answered or timed out. has_any is false
+         * if there is none (then SYNC_OK), or if they could not be listed (then SYNC_FAILED or SYNC_STALLED).
+         * Otherwise SYNC_STALLED if one has not ended; SYNC_FAILED if one failed or none could be reached;
+         * else SYNC_OK. The list is valid until the next call. It begins with those that are not ok, followed
+         * by those that took longest. */
         void (*filesystems_synced)(
                         bool has_any,
                         SyncResult result,
@@ -32,9 +32,9 @@ typedef struct SyncerHandlers {
                         void *userdata);
 
         /* The end of the syncer_sync_filesystem() that returned this id: FILESYSTEM_OK with the duration of
-         * its syncfs(2); FILESYSTEM_TIMEOUT with for how long it has been under way, or an earlier one of the
-         * same filesystem that hangs; or FILESYSTEM_UNREACHABLE or FILESYSTEM_FAILED with a negative errno,
-         * of which -EPIPE means that its helper died. */
+         * its syncfs(2); FILESYSTEM_TIMEOUT with the time that it, or an earlier hanging sync of that
+         * filesystem, has been under way; or FILESYSTEM_UNREACHABLE or FILESYSTEM_FAILED with a negative
+         * errno, where -EPIPE means that its helper died. */
         void (*filesystem_synced)(
                         uint64_t id,
                         FilesystemResult result,
@@ -42,9 +42,10 @@ typedef struct SyncerHandlers {
                         int error,
                         void *userdata);
 
-        /* The end of syncer_sync_everything(). SYNC_STALLED: it has made no progress for its timeout, and
-         * goes on; its return is not reported. SYNC_FAILED: its helper died. entered_usec (CLOCK_MONOTONIC)
-         * is when the system call was entered, duration_usec how long it took; 0 unless SYNC_OK. */
+        /* The end of syncer_sync_everything(). SYNC_STALLED: there was no progress for its timeout; the call
+         * continues, and its return is not reported. SYNC_FAILED: its helper died. entered_usec
+         * (CLOCK_MONOTONIC) is when the system call was entered, duration_usec how long it took; 0 unless
+         * SYNC_OK. */
         void (*everything_synced)(
                         SyncResult result,
                         uint64_t entered_usec,
@@ -58,9 +59,9 @@ typedef struct SyncerHandlers {
         void (*self_tested)(int r, void *userdata);
 } SyncerHandlers;
 
-/* Starts the helpers, so that the process must have a single thread: connects to socket_path (SYNCFS_SOCKET)
- * for each of them, or forks them where nobody listens, or socket_path is NULL. The one that calls sync(2) is
- * always forked. socket_path must outlive the syncer. */
+/* Starts the helpers: connects to socket_path (SYNCFS_SOCKET) once for each, or forks them if nothing listens
+ * there or socket_path is NULL. The helper that calls sync(2) is always forked. The process must have a
+ * single thread. socket_path must outlive the syncer. */
 int syncer_new(sd_event *event,
                const char *socket_path,
                const SyncerHandlers *handlers,
@@ -71,33 +72,45 @@ int syncer_new(sd_event *event,
 Syncer *syncer_free(Syncer *syncer);
 DEFINE_TRIVIAL_CLEANUP(Syncer *, syncer_free);
 
-/* Syncs all filesystems with cgroup writeback. timeout_usec is for all of them together; those that have not
- * ended then go on. -EBUSY while such a request is under way. */
+/* Syncs all filesystems with cgroup writeback. timeout_usec applies to all of them together; system calls
+ * that have not returned by then continue. -EBUSY while such a request is under way. */
 int syncer_sync_filesystems(Syncer *syncer, uint64_t timeout_usec);
 
-/* Syncs the filesystem that holds an absolute path, of whatever type, whatever else is under way. -EINVAL
- * and -ENAMETOOLONG for the path; -EBUSY when as many are under way or hang as there can be. */
+/* Whether syncer_sync_filesystems() has filesystems that no helper has got yet. When this changes,
+ * filesystems_changed or filesystems_synced is called, or else it changes in syncer_ensure_helpers(). */
+bool syncer_is_handing_out(const Syncer *syncer);
+
+/* Syncs the filesystem, of any type, that holds an absolute path, whatever else is under way. -EINVAL or
+ * -ENAMETOOLONG for the path; -EBUSY if the maximum number is under way or hanging. */
 int syncer_sync_filesystem(Syncer *syncer, const char *path, uint64_t timeout_usec, uint64_t *ret_id);
 
-/* Calls sync(2). -EBUSY while such a request is under way. While an earlier one still hangs this one ends at
- * once with SYNC_STALLED. */
+/* Calls sync(2). -EBUSY while such a request is under way. While an earlier sync(2) still hangs, ends at once
+ * with SYNC_STALLED. */
 int syncer_sync_everything(Syncer *syncer, uint64_t timeout_usec);
 
-/* Does everything but the system calls that sync, with each helper: what a sandbox refuses is refused now. A
- * socket whose helpers fail in it or do not answer is given up, with a line in the log: the helpers are
- * forked then. -EBUSY while anything is under way. */
+/* Does everything but the system calls that sync, with each helper, so that anything a sandbox forbids fails
+ * now. If the helpers behind the socket fail or do not answer, logs it and forks helpers instead. -EBUSY
+ * while anything is under way. */
 int syncer_self_test(Syncer *syncer);
 
-/* Starts helpers where some are missing. Must be called at the end of each scan. May fork. */
+/* Starts missing helpers. Must be called at the end of each scan. May fork. */
 void syncer_ensure_helpers(Syncer *syncer);
 
-/* The filesystems of the last request and what became of them by now, in the order of their turn. Valid until
- * the next event. */
+/* The filesystems of the last request and their results so far, in the order of syncing. Valid until the next
+ * event. */
 const FilesystemSync *syncer_results(const Syncer *syncer, size_t *ret_n);
 
-/* When the first and the last syncfs(2) of the last request that have ended were entered (CLOCK_MONOTONIC); 0
- * while there is none. */
+/* When the first and the last ended syncfs(2) of the last request were entered (CLOCK_MONOTONIC); 0 while
+ * none has ended. */
 void syncer_entered(const Syncer *syncer, uint64_t *ret_first_usec, uint64_t *ret_last_usec);
 
-/* Dirty and Writeback of /proc/meminfo, in bytes. -ENODATA where they can't be read. */
+/* Adds figures of the kernel about the machine, and how many filesystems still hang in an earlier sync. Reads
+ * open files of /proc and /sys. */
+void syncer_read_evidence(Syncer *syncer, Evidence *evidence);
+
+/* The trigger of CPU pressure (kernel-files.h), which becomes the caller's; negative where there is none, or
+ * not yet: a helper may provide it by the end of the self-test. */
+int syncer_take_cpu_trigger(Syncer *syncer);
+
+/* Dirty and Writeback of /proc/meminfo, in bytes. -ENODATA if they can't be read. */
 int syncer_dirty_bytes(const Syncer *syncer, uint64_t *ret_dirty, uint64_t *ret_writeback);

@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Runs in the helpers that sync: see syncfs.h. */
-
 #include "syncfs.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/capability.h>
 #include <linux/openat2.h>
-#include <linux/securebits.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-/* Since Linux 5.8, and 5.12; Debian 12's headers of the C library do not have the first. */
+/* Since Linux 5.8 and 5.12. The C library headers of Debian 12 lack STATX_MNT_ID. */
 #ifndef STATX_MNT_ID
 #define STATX_MNT_ID 0x1000U
 #endif
@@ -22,18 +17,18 @@
 #define RESOLVE_CACHED 0x20
 #endif
 
-/* A line holds two paths at most, each escaped, and the options of its mount. A longer one is skipped: only
- * overlays have such. */
+/* A line has at most two escaped paths and the mount options. Longer lines are skipped: only overlays have
+ * them. */
 #define LINE_MAX_BYTES 16384
 
-/* Reads mountinfo line by line, in parts as the kernel gives it out. */
+/* Reads mountinfo line by line. The kernel returns it in parts. */
 typedef struct MountReader {
         int fd;
-        size_t begin, end; /* of what was read and not yet returned */
+        size_t begin, end; /* what was read but not returned yet */
         bool skipping;     /* the rest of a line that was too long */
 } MountReader;
 
-/* One reader at a time. Static: only the pages that are used are ever touched. */
+/* For one reader at a time. Static, so that only pages in use are touched. */
 static char reader_buffer[LINE_MAX_BYTES];
 
 static int mount_reader_open(MountReader *reader) {
@@ -46,7 +41,7 @@ static void mount_reader_done(MountReader *reader) {
         closep(&reader->fd);
 }
 
-/* Reads more behind what is there. 0 at the end of the text. */
+/* Appends more text to the buffer. Returns 0 at the end of the file. */
 static int mount_reader_fill(MountReader *reader) {
         ssize_t n;
 
@@ -69,7 +64,7 @@ static int mount_reader_fill(MountReader *reader) {
         return n > 0;
 }
 
-/* The next mount: 1, 0 at the end, or negative errno. */
+/* Reads the next mount. Returns 1, 0 at the end, or negative errno. */
 static int mount_reader_next(MountReader *reader, Mount *ret) {
         for (;;) {
                 char *line = reader_buffer + reader->begin,
@@ -92,7 +87,7 @@ static int mount_reader_next(MountReader *reader, Mount *ret) {
         }
 }
 
-/* Without openat2(2), or where a sandbox refuses it, the plain open has to do. */
+/* Falls back to open(2) if openat2(2) does not exist or a sandbox forbids it. */
 static int open_path(const char *path, uint64_t flags, uint64_t resolve) {
         struct open_how how = {
                 .flags = flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW,
@@ -109,8 +104,8 @@ static int open_path(const char *path, uint64_t flags, uint64_t resolve) {
         return fd < 0 ? -errno : fd;
 }
 
-/* Opens a folder, or a file where that is what is mounted (as in containers), but nothing else: to open a
- * device would have effects. */
+/* Opens a folder or a file (containers mount files), but nothing else: opening a device would have side
+ * effects. */
 static int open_mountpoint_once(const char *path, uint64_t resolve) {
         _cleanup_close_ int path_fd = -EBADF;
         struct stat st;
@@ -131,17 +126,16 @@ static int open_mountpoint_once(const char *path, uint64_t resolve) {
         return open_path(path, O_RDONLY, resolve);
 }
 
-/* First by what the kernel has in memory, which never waits: not for a disk, nor for a server. Where that
- * does not suffice the way to it leads over a network filesystem, or was forgotten, and this helper alone
- * waits. */
+/* First tries a lookup from the kernel's cache, which never waits for a disk or a server. If that fails, the
+ * path leads through a network filesystem or is not cached, and only this helper waits. */
 static int open_mountpoint(const char *path, bool may_wait) {
         int fd = open_mountpoint_once(path, RESOLVE_CACHED);
 
         return fd == -EAGAIN && may_wait ? open_mountpoint_once(path, 0) : fd;
 }
 
-/* Whether the descriptor is on that very mount: another one may be mounted over it, or stand in for it in a
- * sandbox. */
+/* -ESTALE if the descriptor is not on this mount: another may be mounted over it, or replace it
+ * in a sandbox. */
 static int check_mount(int fd, const Mount *mount) {
         struct statx stx;
 
@@ -165,8 +159,8 @@ static int open_mount(const Mount *mount, bool may_wait) {
         return take_fd(&fd);
 }
 
-/* Opens the filesystem at the first of its mounts that can be opened, of those that show its root or of those
- * that show a part. -ENODEV when there is none of them. */
+/* Opens the filesystem at the first of its mounts that can be opened, among those that show its root
+ * (is_whole), or those that show a part. -ENODEV if there are none. */
 static int open_filesystem_by(const SyncfsRequest *wanted, bool is_whole, bool may_wait) {
         _cleanup_(mount_reader_done) MountReader reader;
         int r, first_error = -ENODEV;
@@ -205,14 +199,14 @@ static int open_filesystem_once(const SyncfsRequest *wanted, bool may_wait) {
         return whole == -ENODEV || part == -EAGAIN ? part : whole;
 }
 
-/* All mounts are tried without waiting before one is waited for. */
+/* Tries all mounts without waiting before it waits for one. */
 static int open_filesystem(const SyncfsRequest *wanted) {
         int fd = open_filesystem_once(wanted, /* may_wait= */ false);
 
         return fd == -EAGAIN && !wanted->self_test ? open_filesystem_once(wanted, /* may_wait= */ true) : fd;
 }
 
-/* The descriptor is closed at once: while it is open, the filesystem can't be unmounted. */
+/* Closes the descriptor at once: while it is open, the filesystem can't be unmounted. */
 static size_t serve_filesystem(const SyncfsRequest *wanted, SyncfsReply *reply) {
         int fd = open_filesystem(wanted);
 
@@ -239,7 +233,7 @@ static size_t serve_everything(const SyncfsRequest *wanted, SyncfsReply *reply) 
         return sizeof(*reply);
 }
 
-/* The mount that holds a path. */
+/* The id of the mount that holds a path. */
 static int find_mount_id(const char *path, uint64_t *ret) {
         _cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
         struct statx stx;
@@ -279,9 +273,9 @@ static int list_filesystems(const SyncfsRequest *wanted, FilesystemList *list) {
         return one && list->n == 0 ? -ENODEV : 0;
 }
 
-/* The size of a block device in sectors, which sysfs knows without a disk
- * (Documentation/ABI/stable/sysfs-block). Btrfs shows a device number that belongs to no block device: it
- * counts as large. */
+/* The size of the block device in sectors, which sysfs reads without disk I/O
+ * (Documentation/ABI/stable/sysfs-block). The device number of Btrfs belongs to no block device; it counts as
+ * large. */
 static uint64_t device_sectors(const Filesystem *filesystem) {
         _cleanup_close_ int fd = -EBADF;
         char path[64], text[32];
@@ -300,8 +294,8 @@ static uint64_t device_sectors(const Filesystem *filesystem) {
         return strtoull(text, NULL, 10);
 }
 
-/* Puts the largest first, those of one size in the order of mounting: where they take turns, the one with
- * very many inodes should not come last. */
+/* Sorts by size, largest first, then by order of mounting: if filesystems have to queue, one with very many
+ * inodes should not be last. */
 static void sort_by_size(FilesystemList *list) {
         uint64_t sectors[FILESYSTEMS_MAX];
 
@@ -324,9 +318,6 @@ static size_t serve_list(const SyncfsRequest *wanted, SyncfsList *reply) {
         reply->error = list_filesystems(wanted, &reply->list);
         if (wanted->self_test || reply->list.n > SYNCFS_AT_ONCE)
                 sort_by_size(&reply->list);
-        /* The daemon's own /proc may not have it (ProcSubset=pid). */
-        if (wanted->self_test)
-                serve_attach(open("/proc/meminfo", O_RDONLY | O_CLOEXEC));
         return offsetof(SyncfsList, list.filesystems) + reply->list.n * sizeof(reply->list.filesystems[0]);
 }
 
@@ -343,6 +334,8 @@ size_t syncfs_serve(const void *request, size_t size, void *reply, void *userdat
 
         if (wanted->order != SYNCFS_ORDER_LIST)
                 memset(reply, 0, sizeof(SyncfsReply));
+        if (wanted->self_test >= SELF_TEST_ATTACH && wanted->self_test < SELF_TEST_ATTACH + _KERNEL_FILE_MAX)
+                serve_attach(kernel_file_open(wanted->self_test - SELF_TEST_ATTACH));
         switch (wanted->order) {
         case SYNCFS_ORDER_LIST:
                 return serve_list(wanted, reply);
@@ -353,29 +346,4 @@ size_t syncfs_serve(const void *request, size_t size, void *reply, void *userdat
         default:
                 return 0;
         }
-}
-
-void syncfs_drop_privileges(void) {
-        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-        struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
-        bool has_more = false;
-
-        (void) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        (void) prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-        if (syscall(SYS_capget, &header, data) < 0)
-                return;
-
-        for (size_t i = 0; i < ELEMENTSOF(data); i++) {
-                uint32_t kept = i == 0 ? data[i].permitted & (1U << CAP_DAC_READ_SEARCH) : 0;
-
-                has_more = has_more || data[i].permitted != kept;
-                data[i] = (struct __user_cap_data_struct){ .permitted = kept, .effective = kept };
-        }
-
-        /* Where its unit gave it no more, the unit's filter of system calls may not know capset(2). */
-        if (!has_more)
-                return;
-        if (geteuid() == 0)
-                (void) prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED);
-        (void) syscall(SYS_capset, &header, data);
 }

@@ -2,37 +2,46 @@
 #pragma once
 
 /*
- * What a helper does that syncs: lists the filesystems, syncs one of them, or calls sync(2). It sees the
- * mounts of its own namespace, and reads them anew for each request. Needs nothing but the C library, so that
- * the helpers can be forks of a small program (wbwatch-syncfs.c) as well as of the daemon.
+ * The code that runs in the helpers that sync: lists filesystems, syncs one, or calls sync(2). Reads the
+ * mounts of its own namespace again for each request. Needs only the C library, so that helpers can also be
+ * forks of a small program (wbwatch-syncfs.c).
  */
 
 #include <assert.h>
 #include <limits.h>
 
 #include "filesystems.h"
+#include "kernel-files.h"
 #include "serve.h"
 
 /* Where wbwatch-syncfs.socket listens. */
 #define SYNCFS_SOCKET "/run/wbwatch-syncfs/socket"
 
 typedef enum SyncfsOrder {
-        SYNCFS_ORDER_LIST,       /* reply: SyncfsList; in a self-test with a descriptor of /proc/meminfo */
+        SYNCFS_ORDER_LIST,       /* reply: SyncfsList */
         SYNCFS_ORDER_FILESYSTEM, /* syncfs(2) of the filesystem with that device number; reply: SyncfsReply */
         SYNCFS_ORDER_EVERYTHING, /* sync(2); reply: SyncfsReply */
 } SyncfsOrder;
 
-/* So many filesystems are synced at once; where there are more, a list has the largest first. */
+/* In a self-test a helper does everything but the sync, and nothing that may block. It may attach a file of
+ * the kernel to its reply: the daemon's own /proc may lack it (ProcSubset=pid). */
+typedef enum SyncfsSelfTest {
+        SELF_TEST_NO,
+        SELF_TEST_YES,
+        SELF_TEST_ATTACH, /* + KernelFile */
+} SyncfsSelfTest;
+
+/* How many filesystems are synced at once. If there are more, the list begins with the largest. */
 #define SYNCFS_AT_ONCE 4
 
 typedef struct SyncfsRequest {
         SyncfsOrder order;
         uint32_t major, minor;
-        uint32_t self_test;  /* do everything but the sync, and nothing that may wait */
-        char path[PATH_MAX]; /* of a list: only the filesystem that holds it, of whatever type; "" for all */
+        uint32_t self_test;  /* a SyncfsSelfTest */
+        char path[PATH_MAX]; /* for a list: only the filesystem, of any type, that holds it; "": all */
 } SyncfsRequest;
 
-/* What is sent of a request: the path up to its end. */
+/* The size of a request as sent: path up to its NUL. */
 size_t syncfs_request_size(const SyncfsRequest *request);
 
 typedef struct SyncfsList {
@@ -42,15 +51,12 @@ typedef struct SyncfsList {
 
 typedef struct SyncfsReply {
         int32_t error;         /* negative errno, or 0 */
-        uint32_t is_reached;   /* it was opened: the error is that of the sync */
-        uint64_t entered_usec; /* when the system call was entered, by CLOCK_MONOTONIC */
+        uint32_t is_reached;   /* it was opened; error is that of the sync */
+        uint64_t entered_usec; /* when the system call was entered, CLOCK_MONOTONIC */
         uint64_t duration_usec;
 } SyncfsReply;
 
 static_assert(sizeof(SyncfsList) <= HELPER_PACKET_MAX, "a list fits in a packet");
 
-/* A helper_serve_t. userdata: not used. */
+/* A helper_serve_t. Ignores userdata. */
 size_t syncfs_serve(const void *request, size_t size, void *reply, void *userdata);
-
-/* Gives up all privileges of this process for good, except to open folders that it has no permission for. */
-void syncfs_drop_privileges(void);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * wbwatch-syncfs: forks the helpers that sync, one for each connection of wbwatchd, in a unit of their own.
- * They see the mounts of the host, and may open folders that are not for everyone, which the daemon may not.
- * What it does itself is no more than that: accept(2) and fork(2).
+ * wbwatch-syncfs forks a helper that syncs for each connection of wbwatchd. In their own unit the helpers see
+ * the host's mounts and may open folders that the daemon may not. The program itself only calls accept(2) and
+ * fork(2).
  */
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,63 +15,105 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "child.h"
+#include "privileges.h"
 #include "syncfs.h"
 
 /* As in sd_listen_fds(3): the first descriptor after the standard ones. */
 #define LISTEN_FD 3
 
-/* What fails for want of memory or descriptors is tried again after so long. */
+/* What this program hands to itself: kernel_file_open_pressure(). */
+#define PRESSURE_FD 4
+
+/* The time before a retry if memory or descriptors are lacking. */
 #define PAUSE_USEC (100 * USEC_PER_MSEC)
+
+/* The exit status after a wrong start, which must not be retried. */
+#define EXIT_USAGE 2
 
 static void complain(const char *what) {
         perror(what);
         (void) usleep(PAUSE_USEC);
 }
 
-/* Does once what the helpers will do, so that their code is in memory, and locks it. */
+/* Before Linux 6.6 it takes CAP_SYS_RESOURCE to open the file of CPU pressure for writing, and none to use
+ * it. So this program opens it, and executes itself anew without that capability. It costs nothing until a
+ * helper writes a trigger. */
+static void give_up_capability(char **argv) {
+        int fd;
+
+        if (!privileges_given(CAP_SYS_RESOURCE))
+                return;
+
+        (void) close(PRESSURE_FD);
+        fd = kernel_file_open_pressure();
+        if (fd == PRESSURE_FD)
+                (void) fcntl(fd, F_SETFD, 0);
+        else if (fd >= 0)
+                (void) dup2(fd, PRESSURE_FD);
+
+        errno = -privileges_drop_by_exec(CAP_SYS_RESOURCE, argv);
+        perror("wbwatch-syncfs: can't give up CAP_SYS_RESOURCE, keeping it");
+}
+
+/* What give_up_capability() left, or 0. */
+static int find_pressure(void) {
+        return fcntl(PRESSURE_FD, F_SETFD, FD_CLOEXEC) < 0 ? 0 : PRESSURE_FD;
+}
+
+/* Executes the helpers' code once, so that it is in memory, and locks it there. */
 static void prepare(void) {
-        static SyncfsRequest request = { .order = SYNCFS_ORDER_FILESYSTEM, .self_test = true };
+        static SyncfsRequest request = { .order = SYNCFS_ORDER_FILESYSTEM, .self_test = SELF_TEST_YES };
         SyncfsReply reply;
 
-        /* The journal may hang: its socket is this unit's own. */
+        /* The journal may hang. Only this unit shares its stderr. */
         (void) fcntl(STDERR_FILENO, F_SETFL, O_NONBLOCK | O_WRONLY);
 
         if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
-                perror("wbwatch-syncfs: can't lock the memory, going on without");
+                perror("wbwatch-syncfs: can't lock memory, ignoring");
+        errno = -privileges_request_priority();
+        if (errno > 0)
+                perror("wbwatch-syncfs: can't get a real-time priority, ignoring; syncs may be "
+                       "late while all CPUs are busy");
 
         (void) syncfs_serve(&request, syncfs_request_size(&request), &reply, NULL);
 }
 
-static noreturn void run_helper(int connection_fd, pid_t parent) {
-        /* A parent that died before the first line took effect sends no signal any more. */
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
-                _exit(EXIT_FAILURE);
+static void run_helper(void *userdata) {
+        const int *pressure_fd = userdata;
 
-        syncfs_drop_privileges();
-        serve_run("wbwatch-syncfs", connection_fd, syncfs_serve, NULL);
+        /* child_fork() put PRESSURE_FD there. */
+        if (*pressure_fd > 0)
+                kernel_file_provide_pressure(STDIN_FILENO);
+        privileges_drop_for_syncs();
+        serve_run(syncfs_serve, NULL);
 }
 
-static void accept_one(int listen_fd) {
+static void accept_one(int listen_fd, int pressure_fd) {
         _cleanup_close_ int connection_fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-        pid_t parent = getpid(), pid;
+        const ChildOptions options = {
+                .name = "wbwatch-syncfs",
+                .fd = connection_fd,
+                .input_fd = pressure_fd,
+                .run = run_helper,
+                .userdata = &pressure_fd,
+        };
+        pid_t pid;
 
         if (connection_fd < 0) {
-                complain("wbwatch-syncfs: can't accept a connection, trying again");
+                complain("wbwatch-syncfs: can't accept a connection, retrying");
                 return;
         }
 
-        pid = fork();
-        if (pid == 0)
-                run_helper(connection_fd, parent);
-        /* wbwatchd sees its connection end, and tries again later. */
-        if (pid < 0)
+        /* wbwatchd sees the end of its connection, and reconnects later. */
+        if (child_fork(&options, &pid) < 0)
                 complain("wbwatch-syncfs: can't start a helper");
 }
 
 int main(int argc, char **argv) {
         struct pollfd listener = { .fd = LISTEN_FD, .events = POLLIN };
         const char *pid = getenv("LISTEN_PID");
-        int accepts = 0;
+        int accepts = 0, pressure_fd;
         socklen_t size = sizeof(accepts);
 
         if (argc > 1 && streq(argv[1], "--version")) {
@@ -79,9 +122,14 @@ int main(int argc, char **argv) {
         }
         if (!pid || strtol(pid, NULL, 10) != getpid() ||
             getsockopt(LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) < 0 || !accepts) {
-                fputs("wbwatch-syncfs: must be started by wbwatch-syncfs.socket\n", stderr);
-                return EXIT_FAILURE;
+                (void) fputs("wbwatch-syncfs: must be started by wbwatch-syncfs.socket\n", stderr);
+                return EXIT_USAGE;
         }
+
+        give_up_capability(argv);
+        pressure_fd = find_pressure();
+        /* Executed as /proc/self/exe it is called "exe". */
+        (void) prctl(PR_SET_NAME, "wbwatch-syncfs");
 
         /* The kernel reaps helpers that end. */
         (void) signal(SIGCHLD, SIG_IGN);
@@ -89,5 +137,5 @@ int main(int argc, char **argv) {
 
         for (;;)
                 if (poll(&listener, 1, /* timeout= */ -1) > 0)
-                        accept_one(LISTEN_FD);
+                        accept_one(LISTEN_FD, pressure_fd);
 }

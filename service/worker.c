@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Parses what /proc/PID/{comm,stat} show of a kernel worker: see worker.h. */
-
 #include "worker.h"
 
-#include <glib.h>
+/* Unlike isdigit(3) and isalpha(3), independent of the locale. */
+static bool is_digit(char c) {
+        return c >= '0' && c <= '9';
+}
+
+static bool is_letter(char c) {
+        return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
 
 const char *worker_name_work(const char *name) {
         const char *mark;
@@ -14,17 +19,17 @@ const char *worker_name_work(const char *name) {
         mark = name + strlen("kworker/");
 
         if (strncmp(mark, "R-", 2) == 0)
-                /* A rescuer: `R-` and the name of its workqueue. It has a mark only while it works. A
-                 * `-` may belong to either name, so that it says nothing; a `+` in a workqueue's name would
-                 * be mistaken for a mark, but no workqueue of the kernel's own has one. */
+                /* A rescuer: `R-` and the name of its workqueue, and a mark only while it works. A `-` may be
+                 * part of either name, so it is no mark here. A `+` in a workqueue's name would be taken for
+                 * a mark, but no workqueue in the kernel has one. */
                 mark += strcspn(mark, "+");
         else {
-                /* `0:1`, `0:1H` or `u8:3`. Kernels before 6.10 cut this id at 15 bytes with the prefix, so
-                 * that its end may be missing: on a large machine down to `u131072`. */
+                /* `0:1`, `0:1H` or `u8:3`. Kernels before 6.10 truncate prefix and id to 15 bytes, so the end
+                 * of the id may be missing: on a large machine it may be only `u131072`. */
                 if (*mark == 'u')
                         mark++;
-                if (!g_ascii_isdigit(*mark))
-                        return NULL; /* kworker/dying, or another's name */
+                if (!is_digit(*mark))
+                        return NULL; /* kworker/dying, or no worker */
                 mark += strspn(mark, "0123456789");
                 if (*mark == ':')
                         mark += 1 + strspn(mark + 1, "0123456789");
@@ -34,9 +39,9 @@ const char *worker_name_work(const char *name) {
         return *mark == '+' ? mark + 1 : NULL;
 }
 
-/* Takes one space and the number behind it from the front of the text. What may be negative is only ever
- * skipped, with ret NULL. The text must go on behind the number: else the number itself may have been cut. */
-static int take_field(const char **text, const char *end, uint64_t *ret) {
+/* Parses a space and a number at *text, and advances *text. Negative numbers are accepted only with ret NULL.
+ * The number must not end the text, since it may then be truncated. */
+static int parse_field(const char **text, const char *end, uint64_t *ret) {
         const char *p = *text, *digits;
         uint64_t value = 0;
 
@@ -45,7 +50,7 @@ static int take_field(const char **text, const char *end, uint64_t *ret) {
         if (p < end && !ret && *p == '-')
                 p++;
 
-        for (digits = p; p < end && g_ascii_isdigit(*p); p++)
+        for (digits = p; p < end && is_digit(*p); p++)
                 if (__builtin_mul_overflow(value, 10, &value) ||
                     __builtin_add_overflow(value, (uint64_t) (*p - '0'), &value))
                         return -EBADMSG;
@@ -58,10 +63,10 @@ static int take_field(const char **text, const char *end, uint64_t *ret) {
         return 0;
 }
 
-/* The same for fields that are not needed. */
+/* Skips n fields. */
 static int skip_fields(const char **text, const char *end, unsigned n) {
         for (; n > 0; n--) {
-                int r = take_field(text, end, NULL);
+                int r = parse_field(text, end, NULL);
                 if (r < 0)
                         return r;
         }
@@ -69,12 +74,12 @@ static int skip_fields(const char **text, const char *end, unsigned n) {
         return 0;
 }
 
-/* Takes the pid, the first field. */
-static int take_pid(const char **text, const char *end, Worker *worker) {
+/* Parses the pid, field 1. */
+static int parse_pid(const char **text, const char *end, Worker *worker) {
         const char *p = *text;
         uint64_t pid = 0;
 
-        while (p < end && g_ascii_isdigit(*p)) {
+        while (p < end && is_digit(*p)) {
                 pid = pid * 10 + (uint64_t) (*p++ - '0');
                 if (pid > INT32_MAX)
                         return -EBADMSG;
@@ -87,8 +92,8 @@ static int take_pid(const char **text, const char *end, Worker *worker) {
         return 0;
 }
 
-/* Takes the name in parentheses and the state's letter, fields 2 and 3. */
-static int take_name_and_state(const char **text, const char *end, Worker *worker) {
+/* Parses the name in parentheses and the letter of the state, fields 2 and 3. */
+static int parse_name_and_state(const char **text, const char *end, Worker *worker) {
         const char *p = *text, *name, *name_end;
         size_t size;
 
@@ -101,7 +106,7 @@ static int take_name_and_state(const char **text, const char *end, Worker *worke
         size = (size_t) (name_end - name);
 
         p = name_end + 1;
-        if (end - p < 2 || p[0] != ' ' || !g_ascii_isalpha(p[1]))
+        if (end - p < 2 || p[0] != ' ' || !is_letter(p[1]))
                 return -EBADMSG;
 
         memcpy(worker->name, name, MIN(size, (size_t) WORKER_NAME_MAX));
@@ -110,19 +115,18 @@ static int take_name_and_state(const char **text, const char *end, Worker *worke
         return 0;
 }
 
-/* Takes user and system time, fields 14 and 15. */
-static int take_cpu_time(const char **text, const char *end, Worker *worker) {
+/* Parses user and system time, fields 14 and 15. */
+static int parse_cpu_time(const char **text, const char *end, Worker *worker) {
         uint64_t user, system, ticks;
         int r;
 
-        r = take_field(text, end, &user);
+        r = parse_field(text, end, &user);
         if (r >= 0)
-                r = take_field(text, end, &system);
+                r = parse_field(text, end, &system);
         if (r < 0)
                 return r;
 
-        /* These ticks are 1/100 s wherever it matters, whatever the kernel's own are: a second divides
-         * evenly. */
+        /* USER_HZ is 100 on all common architectures, whatever HZ is, so the division is exact. */
         if (__builtin_add_overflow(user, system, &ticks) ||
             __builtin_mul_overflow(ticks, USEC_PER_SEC / (uint64_t) sysconf(_SC_CLK_TCK), &worker->cpu_usec))
                 return -EBADMSG;
@@ -135,22 +139,22 @@ int worker_parse_stat(const char *text, size_t size, Worker *ret, uint64_t *ret_
         uint64_t flags;
         int r;
 
-        r = take_pid(&text, end, &worker);
+        r = parse_pid(&text, end, &worker);
         if (r >= 0)
-                r = take_name_and_state(&text, end, &worker);
+                r = parse_name_and_state(&text, end, &worker);
         if (r >= 0)
                 r = skip_fields(&text, end, 5); /* 4 to 8: ppid, pgrp, session, tty, tpgid */
         if (r >= 0)
-                r = take_field(&text, end, &flags); /* 9 */
+                r = parse_field(&text, end, &flags); /* 9 */
         if (r >= 0)
                 r = skip_fields(&text, end, 4); /* 10 to 13: page faults */
         if (r >= 0)
-                r = take_cpu_time(&text, end, &worker);
+                r = parse_cpu_time(&text, end, &worker);
         if (r >= 0)
                 r = skip_fields(&text, end,
                                 6); /* 16 to 21: children's times, priority, nice, threads, timer */
         if (r >= 0)
-                r = take_field(&text, end, &worker.start_time); /* 22 */
+                r = parse_field(&text, end, &worker.start_time); /* 22 */
         if (r < 0)
                 return r;
 

@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * Any bytes as what a bus brings: calls of every member with any values, by several callers, and answers of
+ * Any bytes as input from a bus: calls of every member with any values, by several callers, and answers of
  * the bus and of polkit that are right, wrong or nonsense. The bus is the other end of a socket; the manager
- * is one of our own, with the real engine but without its processes, and its clock is ours.
+ * is a fake with the real engine, without processes and with a fake clock.
  *
- * Each call that expects a reply gets one, and no other call does; what is sent is valid; the settings stay
- * within their bounds; and a sync begins only when somebody requested it who may, or a worker is stuck.
+ * Each call that expects a reply gets one, and no other call does; all sent messages are valid; the settings
+ * stay within their bounds; and a sync begins only if an authorized caller requested it, or a worker is
+ * stuck.
  */
 
 #include "messages.h"
 
+#include <fcntl.h>
 #include <glib.h>
 #include <limits.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
+#include "bus-reader.h"
 #include "bus.h"
 #include "log.h"
+#include "names.h"
+#include "peers.h"
 
 /* More than may wait for authorization, and of one caller at once more than it may have open. */
 #define CALLS_MAX 800
@@ -25,14 +31,14 @@
 
 #define WORKERS_MAX 4
 
-/* Real time. What is not there by then never comes: the slowest are lists, which rest for milliseconds. */
+/* Real time. A message that has not arrived by then never will. */
 #define SETTLE_USEC (10 * USEC_PER_SEC)
 
 typedef struct Call {
         uint64_t cookie;
         const char *sender;
         bool expects_reply;
-        bool may_be_silent; /* the bus said that the caller is gone */
+        bool may_be_silent; /* the bus reported that the caller is gone */
         unsigned n_replies;
 } Call;
 
@@ -42,29 +48,31 @@ static const struct {
 } callers[] = { { ":1.1", 0 },    { ":1.2", 1000 }, { ":1.3", 1000 },
                 { ":1.4", 1001 }, { ":1.5", 1002 }, { NULL, 0 } };
 
-/* Of what the arguments are: a signature, in which P stands for a property and a value (sv). */
+/* The arguments: a signature, in which P stands for a property and a value (sv). */
 static const struct {
         const char *path, *interface, *member, *arguments;
 } members[] = {
-        { "/org/wbwatch1", "org.wbwatch1", "Pause", "" },
-        { "/org/wbwatch1", "org.wbwatch1", "PauseFor", "t" },
-        { "/org/wbwatch1", "org.wbwatch1", "Resume", "" },
-        { "/org/wbwatch1", "org.wbwatch1", "ForceSync", "" },
-        { "/org/wbwatch1", "org.wbwatch1", "SetProperties", "ba{P}" },
-        { "/org/wbwatch1", "org.wbwatch1", "ListWorkers", "" },
-        { "/org/wbwatch1", "org.wbwatch1", "ListEpisodes", "" },
-        { "/org/wbwatch1", "org.freedesktop.DBus.Properties", "Get", "ss" },
-        { "/org/wbwatch1", "org.freedesktop.DBus.Properties", "GetAll", "s" },
-        { "/org/wbwatch1", "org.freedesktop.DBus.Properties", "Set", "sP" },
-        { "/org/wbwatch1", "org.freedesktop.DBus.Introspectable", "Introspect", "" },
-        { "/org/wbwatch1", "org.freedesktop.DBus.Peer", "Ping", "" },
-        { "/org/wbwatch1", "org.freedesktop.DBus.Peer", "GetMachineId", "" },
-        { "/org/wbwatch1", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "" },
-        { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Properties", "Get", "ss" },
-        { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Properties", "GetAll", "s" },
-        { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Properties", "Set", "sP" },
-        { "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Introspectable", "Introspect", "" },
-        { "/org/wbwatch1", "org.wbwatch1", "SyncFilesystem", "s" },
+        { BUS_PATH, BUS_INTERFACE, "Pause", "" },
+        { BUS_PATH, BUS_INTERFACE, "PauseFor", "t" },
+        { BUS_PATH, BUS_INTERFACE, "Resume", "" },
+        { BUS_PATH, BUS_INTERFACE, "ForceSync", "" },
+        { BUS_PATH, BUS_INTERFACE, "SetProperties", "ba{P}" },
+        { BUS_PATH, BUS_INTERFACE, "ListWorkers", "" },
+        { BUS_PATH, BUS_INTERFACE, "ListEpisodes", "" },
+        { BUS_PATH, PROPERTIES_INTERFACE, "Get", "ss" },
+        { BUS_PATH, PROPERTIES_INTERFACE, "GetAll", "s" },
+        { BUS_PATH, PROPERTIES_INTERFACE, "Set", "sP" },
+        { BUS_PATH, INTROSPECTABLE_INTERFACE, "Introspect", "" },
+        { BUS_PATH, PEER_INTERFACE, "Ping", "" },
+        { BUS_PATH, PEER_INTERFACE, "GetMachineId", "" },
+        { BUS_PATH, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "" },
+        { LOG_CONTROL_PATH, PROPERTIES_INTERFACE, "Get", "ss" },
+        { LOG_CONTROL_PATH, PROPERTIES_INTERFACE, "GetAll", "s" },
+        { LOG_CONTROL_PATH, PROPERTIES_INTERFACE, "Set", "sP" },
+        { LOG_CONTROL_PATH, INTROSPECTABLE_INTERFACE, "Introspect", "" },
+        { BUS_PATH, BUS_INTERFACE, "SyncFilesystem", "s" },
+        { BUS_PATH, BUS_INTERFACE, "ResetProperties", "bas" },
+        { BUS_PATH, BUS_INTERFACE, "Inhibit", "ss" },
 };
 
 struct Manager {
@@ -73,14 +81,26 @@ struct Manager {
         Bus *bus;
         Moment now;
 
-        bool may_sync;            /* somebody requested it, or a worker is stuck */
+        bool may_sync;            /* it was requested, or a worker is stuck */
         bool filesystems_pending; /* of the sync under way */
         bool storing;
+        Settings stored; /* while storing */
         bool has_fault;
         uint64_t last_single_id, open_single_id; /* of SyncFilesystem; 0: none is open */
         FilesystemSync results[2];
         size_t n_results;
+        Inhibitors *inhibitors;
 };
+
+/* Replaces that of libc: the thread's CPU time stands still, so that no call waits for its budget. */
+int clock_gettime(clockid_t clock, struct timespec *time) {
+        if (clock == CLOCK_THREAD_CPUTIME_ID) {
+                *time = (struct timespec){};
+                return 0;
+        }
+
+        return (int) syscall(SYS_clock_gettime, clock, time);
+}
 
 /* The manager, as the bus sees it */
 
@@ -94,7 +114,16 @@ static void check_settings(const Settings *settings) {
         }
 }
 
-/* What a sync began with, as the helpers would have it. */
+static void manager_note_evidence(Manager *manager, EngineEvents *events) {
+        Evidence evidence = {};
+
+        for (EvidenceId id = 0; id < _EVIDENCE_MAX; id++)
+                evidence_set(&evidence, id, manager->now.monotonic_usec);
+        if (engine_events_want_evidence(events))
+                engine_note_evidence(manager->engine, &evidence, events);
+}
+
+/* The filesystems of a sync, as the helpers would list them. */
 static void manager_begin_sync(Manager *manager, const Sync *sync) {
         fuzz_assert(manager->may_sync);
         manager->may_sync = false;
@@ -105,18 +134,19 @@ static void manager_begin_sync(Manager *manager, const Sync *sync) {
         if (!manager->filesystems_pending)
                 return;
 
-        /* Names may hold anything, and are cut anywhere. */
+        /* Names may contain any bytes, and are cut anywhere. */
         manager->results[manager->n_results++] = (FilesystemSync){ .mountpoint = "/", .type = "ext4" };
         manager->results[manager->n_results++] =
                         (FilesystemSync){ .mountpoint = "/m\xff\n\xc3", .type = "\xc3\xbc" };
         bus_report_filesystems(manager->bus);
 }
 
-static void manager_execute(Manager *manager, const EngineEvents *events) {
+static void manager_execute(Manager *manager, EngineEvents *events) {
         const EngineEvent *started = engine_events_find(events, EVENT_SYNC_STARTED);
 
         if (started)
                 manager_begin_sync(manager, &started->sync);
+        manager_note_evidence(manager, events);
 
         bus_report(manager->bus, events);
         if (started && started->sync.dry_run) {
@@ -133,6 +163,10 @@ const Engine *manager_engine(const Manager *manager) {
 
 const Settings *manager_settings(const Manager *manager) {
         return &manager->settings;
+}
+
+uint64_t manager_start_usec(const Manager *manager) {
+        return 1;
 }
 
 bool manager_listening(const Manager *manager) {
@@ -177,6 +211,33 @@ void manager_resume(Manager *manager) {
         manager_execute(manager, &events);
 }
 
+const Inhibitors *manager_inhibitors(const Manager *manager) {
+        return manager->inhibitors;
+}
+
+static void update_inhibitors(void *userdata) {
+        Manager *manager = userdata;
+        EngineEvents events = { .n = 0 };
+
+        engine_set_inhibitors(
+                        manager->engine, manager->now, (uint32_t) inhibitors_count(manager->inhibitors),
+                        &events);
+        manager_execute(manager, &events);
+}
+
+int manager_inhibit(Manager *manager, const Inhibitor *inhibitor, int *ret_fd) {
+        int r;
+
+        fuzz_assert(inhibitor->who[0] != '\0' && g_utf8_validate(inhibitor->who, -1, NULL));
+        fuzz_assert(g_utf8_validate(inhibitor->why, -1, NULL));
+        r = inhibitors_add(manager->inhibitors, inhibitor, ret_fd);
+        if (r < 0)
+                return r;
+
+        update_inhibitors(manager);
+        return 0;
+}
+
 void manager_request_sync(Manager *manager) {
         EngineEvents events = { .n = 0 };
 
@@ -215,7 +276,20 @@ int manager_store_settings(Manager *manager, const Settings *settings, unsigned 
                 return -EPIPE;
 
         manager->storing = true;
+        manager->stored = *settings;
         return 0;
+}
+
+int manager_reset_settings(Manager *manager, bool is_runtime, unsigned ids) {
+        fuzz_assert(ids != 0 && ids < 1u << _SETTING_MAX);
+        if (is_runtime)
+                return 0;
+        if (manager->storing)
+                return -EBUSY;
+
+        manager->storing = true;
+        settings_init(&manager->stored);
+        return 1;
 }
 
 /* The bus, as its other end */
@@ -224,11 +298,11 @@ typedef struct Fuzz {
         Manager manager;
         sd_event *event;
         sd_bus *peer;
-        GQueue questions; /* to the bus and to polkit, the oldest first */
+        GQueue questions; /* to the bus and to polkit, in their order */
         Call calls[CALLS_MAX];
         size_t n_calls;
-        bool obliging; /* questions are answered at once, and rightly */
-        bool lost;     /* the connection is of no use any more */
+        bool obliging; /* questions are answered at once and correctly */
+        bool lost;     /* the connection is unusable */
 } Fuzz;
 
 static Call *find_call(Fuzz *fuzz, uint64_t cookie) {
@@ -255,7 +329,7 @@ static int on_peer_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_
         Fuzz *fuzz = userdata;
         const char *signature = sd_bus_message_get_signature(m, /* complete= */ true);
 
-        /* A bus would close the connection for a value that is invalid. */
+        /* A bus would close the connection because of an invalid value. */
         if (*signature != '\0')
                 fuzz_assert(sd_bus_message_skip(m, signature) >= 0);
         fuzz_assert(sd_bus_message_rewind(m, /* complete= */ true) >= 0);
@@ -276,7 +350,7 @@ static int get_listener(void) {
         if (listener >= 0)
                 return listener;
 
-        /* Of a name without a place in the filesystem: nothing is left of it. */
+        /* An abstract name leaves no file behind. */
         n = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "wbwatch-fuzz-%d", (int) getpid());
         variable = g_strdup_printf("unix:abstract=%s", address.sun_path + 1);
         fuzz_assert(setenv("DBUS_SYSTEM_BUS_ADDRESS", variable, 1) >= 0);
@@ -289,18 +363,64 @@ static int get_listener(void) {
         return listener;
 }
 
-/* Lets both ends do what they can do at once. */
+/* Reading from the bus: here instead of in a process of its own. */
+static struct {
+        BusReader *reader;
+        int fds[2]; /* copies of what it reads from */
+} reading;
+
+static void stop_reading(void) {
+        if (!reading.reader)
+                return;
+
+        reading.reader = bus_reader_free(reading.reader);
+        for (size_t i = 0; i < ELEMENTSOF(reading.fds); i++)
+                (void) close(reading.fds[i]);
+}
+
+int bus_reader_start(int socket, int *ret_fd, Child *ret_child) {
+        int pair[2];
+
+        stop_reading();
+        fuzz_assert(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) >= 0);
+        reading.fds[0] = pair[1];
+        reading.fds[1] = fcntl(socket, F_DUPFD_CLOEXEC, 3);
+        fuzz_assert(reading.fds[1] >= 0);
+        fuzz_assert(bus_reader_new(reading.fds[0], reading.fds[1], &reading.reader) >= 0);
+
+        *ret_fd = pair[0];
+        *ret_child = CHILD_NONE;
+        return 0;
+}
+
+/* Only the bus is fuzzed. */
+int peers_start(const Listener *listener, int link_fd, int *ret_fd, Child *ret_child) {
+        return -EOPNOTSUPP;
+}
+
+static bool read_some(void) {
+        if (!reading.reader || bus_reader_wait(reading.reader, 0) <= 0)
+                return false;
+
+        if (bus_reader_work(reading.reader) < 0)
+                stop_reading();
+        return true;
+}
+
+/* Lets all ends process all that is possible without waiting. */
 static void run(Fuzz *fuzz) {
         bool more;
 
         do {
                 more = sd_event_run(fuzz->event, 0) > 0;
+                while (read_some())
+                        more = true;
                 while (fuzz->peer && sd_bus_process(fuzz->peer, NULL) > 0)
                         more = true;
         } while (more);
 }
 
-/* A connection that was given up is closed after a while. */
+/* An abandoned connection is closed after a while. */
 static void send_message(Fuzz *fuzz, sd_bus_message *m, const char *sender, uint64_t *ret_cookie) {
         if (sender)
                 fuzz_assert(sd_bus_message_set_sender(m, sender) >= 0);
@@ -311,7 +431,7 @@ static bool is_question(sd_bus_message *question, const char *member) {
         return sd_bus_message_is_method_call(question, NULL, member);
 }
 
-/* The right answer: choice says which, where there are several. */
+/* A correct answer: choice selects one, if there are several. */
 static void append_right_answer(sd_bus_message *answer, sd_bus_message *question, uint8_t choice) {
         const char *name = "";
         uint32_t uid = 1000;
@@ -327,6 +447,10 @@ static void append_right_answer(sd_bus_message *answer, sd_bus_message *question
                         if (g_strcmp0(name, callers[i].name) == 0)
                                 uid = callers[i].uid;
                 fuzz_assert(sd_bus_message_append(answer, "u", uid) >= 0);
+        } else if (is_question(question, "GetConnectionCredentials")) {
+                fuzz_assert(sd_bus_message_append(
+                                            answer, "a{sv}", 2, "ProcessID", "u", choice, "UnixUserID", "u",
+                                            choice % 2) >= 0);
         } else if (is_question(question, "NameHasOwner"))
                 fuzz_assert(sd_bus_message_append(answer, "b", !(choice & 1)) >= 0);
         else
@@ -360,7 +484,7 @@ static sd_bus_message *new_error_answer(Input *input, sd_bus_message *question) 
         return answer;
 }
 
-/* From now on the connection may be given up, and who waits for a reply gets none. */
+/* From now on the connection may be abandoned, and waiting callers get no reply. */
 static void note_consequences(Fuzz *fuzz, sd_bus_message *question) {
         const char *name;
 
@@ -372,7 +496,7 @@ static void note_consequences(Fuzz *fuzz, sd_bus_message *question) {
                                 fuzz->calls[i].may_be_silent = true;
 }
 
-/* Answers the oldest question: rightly, with an error, or with anything at all. */
+/* Answers the first question: correctly, with an error, or with any message. */
 static void answer_question(Fuzz *fuzz, Input *input) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *question = g_queue_pop_head(&fuzz->questions),
                                                         *answer = NULL;
@@ -401,7 +525,7 @@ static void answer_question(Fuzz *fuzz, Input *input) {
         send_message(fuzz, answer, "org.freedesktop.DBus", NULL);
 }
 
-/* A setting of ours with a value of its type, to begin with. */
+/* A setting with a value of its type. */
 static void append_property(sd_bus_message *m, Input *input) {
         static const char *const types[] = {
                 [SETTING_TYPE_GLOB] = "s",    [SETTING_TYPE_USEC] = "t",   [SETTING_TYPE_UNSIGNED] = "u",
@@ -435,11 +559,11 @@ static void append_properties(sd_bus_message *m, Input *input) {
         fuzz_assert(sd_bus_message_close_container(m) >= 0);
 }
 
-/* The arguments that a member has. */
+/* Appends the arguments of a member. */
 static void append_arguments(sd_bus_message *m, Input *input, size_t member) {
         const char *arguments = members[member].arguments;
         const char *interface = g_str_has_prefix(members[member].path, "/org/freedesktop/")
-                                                ? "org.freedesktop.LogControl1"
+                                                ? LOG_CONTROL_INTERFACE
                                                 : "org.wbwatch1";
 
         if (streq(arguments, "ba{P}")) {
@@ -480,20 +604,20 @@ static void call_member(Fuzz *fuzz, Input *input) {
         fuzz->n_calls++;
 }
 
-/* Something that nobody waits for: a signal, or a reply to no call. */
+/* An unexpected message: a signal, or a reply to no call. */
 static void send_unasked(Fuzz *fuzz, Input *input) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         static const char *const names[] = { "NameOwnerChanged", "NameLost", "NameAcquired", "Disconnected" };
         uint8_t which = input_byte(input);
 
         fuzz_assert(sd_bus_message_new_signal(
-                                    fuzz->peer, &m, "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                    fuzz->peer, &m, DBUS_PATH, DBUS_INTERFACE,
                                     names[which % ELEMENTSOF(names)]) >= 0);
         append_anything(m, input);
         send_message(fuzz, m, which & 0x80 ? "org.freedesktop.DBus" : ":1.2", NULL);
 }
 
-/* The manager's side of the world */
+/* The manager's inputs */
 
 static void take_workers(Input *input, Worker workers[static WORKERS_MAX], size_t *ret_n) {
         size_t n = input_byte(input) % (WORKERS_MAX + 1);
@@ -549,7 +673,7 @@ static void live(Fuzz *fuzz, Input *input) {
                 scan(fuzz, USEC_PER_SEC, NULL, 0);
 }
 
-/* What a sync waits for has ended: its filesystems, or sync(2). */
+/* Ends a part of a sync: its filesystems, or sync(2). */
 static void end_sync(Fuzz *fuzz, uint8_t how) {
         static const SyncResult results[] = { SYNC_OK, SYNC_FAILED, SYNC_STALLED };
         SyncResult result = results[how % ELEMENTSOF(results)];
@@ -588,10 +712,12 @@ static void end_store(Fuzz *fuzz, uint8_t how) {
                 return;
 
         fuzz->manager.storing = false;
+        if (!(how & 1))
+                manager_apply_settings(&fuzz->manager, &fuzz->manager.stored);
         bus_settings_stored(fuzz->manager.bus, how & 1 ? -EIO : 0);
 }
 
-/* What the manager reports besides events. */
+/* Reports of the manager that are not events. */
 static void report_changes(Fuzz *fuzz, uint8_t which) {
         if (which & 0x40) {
                 fuzz->manager.has_fault = !fuzz->manager.has_fault;
@@ -613,13 +739,15 @@ static void start(Fuzz *fuzz) {
         manager->now = (Moment){ .monotonic_usec = USEC_PER_HOUR, .realtime_usec = USEC_PER_DAY };
         fuzz_assert(engine_new(&manager->settings, /* n_cpus= */ 2, manager->now, &manager->engine) >= 0);
         fuzz_assert(sd_event_new(&fuzz->event) >= 0);
-        fuzz_assert(bus_new(fuzz->event, manager, &manager->bus) >= 0);
+        fuzz_assert(inhibitors_new(fuzz->event, update_inhibitors, manager, &manager->inhibitors) >= 0);
+        fuzz_assert(bus_add(fuzz->event, manager, NULL, &manager->bus) >= 0);
         fuzz_assert(sd_event_run(fuzz->event, USEC_PER_SEC) > 0);
 
         fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         fuzz_assert(fd >= 0);
         fuzz_assert(sd_bus_new(&fuzz->peer) >= 0);
         fuzz_assert(sd_bus_set_fd(fuzz->peer, fd, fd) >= 0);
+        fuzz_assert(sd_bus_negotiate_fds(fuzz->peer, true) >= 0);
         fuzz_assert(sd_bus_set_server(
                                     fuzz->peer, true,
                                     SD_ID128_MAKE(01, 02, 03, 04, 05, 06, 07, 08, 09, 0a, 0b, 0c, 0d, 0e, 0f,
@@ -627,7 +755,7 @@ static void start(Fuzz *fuzz) {
         fuzz_assert(sd_bus_add_filter(fuzz->peer, NULL, on_peer_message, fuzz) >= 0);
         fuzz_assert(sd_bus_start(fuzz->peer) >= 0);
 
-        /* Hello is sd-bus's own business. */
+        /* sd-bus sends Hello itself. */
         while (g_queue_is_empty(&fuzz->questions))
                 run(fuzz);
         answer_question(fuzz, &(Input){});
@@ -646,7 +774,7 @@ static bool is_settled(Fuzz *fuzz) {
         return g_queue_is_empty(&fuzz->questions);
 }
 
-/* All that is open is answered rightly and comes to its end; then everybody has a reply. */
+/* All open questions are answered correctly, and all syncs end; then every caller has a reply. */
 static void settle(Fuzz *fuzz) {
         uint64_t end_usec = usec_now(CLOCK_MONOTONIC) + SETTLE_USEC;
 
@@ -670,6 +798,8 @@ static void unref_message(void *m) {
 
 static void finish(Fuzz *fuzz) {
         bus_free(fuzz->manager.bus);
+        inhibitors_free(fuzz->manager.inhibitors);
+        stop_reading();
         engine_free(fuzz->manager.engine);
         g_queue_clear_full(&fuzz->questions, unref_message);
         sd_bus_close_unref(fuzz->peer);
@@ -713,7 +843,7 @@ static void step(Fuzz *fuzz, Input *input) {
                         send_unasked(fuzz, input);
         }
 
-        /* Else several messages come at once. */
+        /* Otherwise several messages arrive at once. */
         if (which < 0xc0 || !fuzz->peer)
                 run(fuzz);
         while (fuzz->obliging && fuzz->peer && !g_queue_is_empty(&fuzz->questions)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Any bytes as a datagram of the proc connector, which is held against a decoding by bare offsets. The first
- * four bytes are the acknowledgement that is waited for. */
+/* Any bytes as a datagram of the proc connector, compared with a decoder by offsets. The first four bytes are
+ * the expected acknowledgement. */
 
 #include "fuzz.h"
 
@@ -12,7 +12,7 @@
 #define NO_ERROR 4321
 #define MESSAGE_SIZE 76
 
-/* Where things are in a message, and what they are: the kernel's, which never change. */
+/* Offsets and values of the kernel's messages, which never change. */
 enum {
         AT_LENGTH = 0,
         AT_INDEX = 16,
@@ -65,7 +65,7 @@ static void check(const uint8_t *data, size_t size, uint32_t acknowledgement, Co
         ConnectorNews news, expected;
         void *datagram;
 
-        /* Of this size and not a byte more, so that a read beyond is seen. */
+        /* Of exactly this size, so that AddressSanitizer sees a read beyond it. */
         datagram = calloc(1, size);
         if (size > 0)
                 memcpy(datagram, data, size);
@@ -79,7 +79,7 @@ static void check(const uint8_t *data, size_t size, uint32_t acknowledgement, Co
                 fuzz_assert(news == at_least);
 }
 
-/* Real messages: whatever else is in them, they are recognised. */
+/* Real messages are recognised, whatever their other fields contain. */
 static void check_real(const uint8_t *data, size_t size, uint32_t acknowledgement) {
         uint8_t message[MESSAGE_SIZE] = {};
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Any text as a duration, held against a regular expression and floating point. What is one reads back as the
- * same. */
+/* Any text as a duration, compared with a regular expression and floating point. A valid one is parsed again
+ * after formatting, with the same value. */
 
 #include "fuzz.h"
 
 #include <glib.h>
 #include <math.h>
 
-#include "settings.h"
+#include "duration.h"
 
 #define SPACE "[ \\t\\n\\r]"
 #define NUMBER "(?:[0-9]+(?:\\.[0-9]+)?|\\.[0-9]+)"
@@ -26,7 +26,7 @@ static const struct {
         { "d", 86400e6L }, { "w", 604800e6L }, { "u", 1 },     { "\xc2", 1 }, { "\xce", 1 },
 };
 
-/* Adds up the parts of a text that is known to be a duration. A bare number counts in seconds. */
+/* Adds up the parts of a valid duration. A bare number counts in seconds. */
 static long double add_slowly(const char *text, unsigned *ret_n_parts) {
         static GRegex *regex;
         g_autoptr(GMatchInfo) match = NULL;
@@ -70,7 +70,7 @@ static void check_meaning(const char *text, int r, uint64_t usec) {
                 return;
         }
         if (!fuzz_match(durations, text, strlen(text), NULL)) {
-                fuzz_assert(r == -EINVAL || r == -ERANGE); /* the second when a part before was too large */
+                fuzz_assert(r == -EINVAL || r == -ERANGE); /* -ERANGE if an earlier part was too large */
                 return;
         }
 
@@ -84,7 +84,7 @@ static void check_meaning(const char *text, int r, uint64_t usec) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        char *text = fuzz_text(data, size), formatted[64];
+        char *text = fuzz_text(data, size), formatted[DURATION_SIZE];
         uint64_t usec = 4321, again = 0;
         int r;
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Any text through log_escape(), into a buffer whose size is the first byte: what comes out is valid UTF-8
- * without control characters, and a text that is harmless comes out as it is. */
+/* Any text through text_escape(), into a buffer whose size is the first byte: the result is valid UTF-8
+ * without control characters, and a harmless text is unchanged. */
 
 #include "fuzz.h"
 
 #include <glib.h>
 
-#include "log.h"
+#include "text.h"
 
 static bool is_harmless(const char *text) {
         if (!g_utf8_validate(text, -1, NULL))
@@ -26,13 +26,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         text = size > 0 ? fuzz_text(data + 1, size - 1) : fuzz_text(data, 0);
 
         memset(buffer, 'x', buffer_size);
-        log_escape(text, buffer, buffer_size);
+        text_escape(text, TEXT_ESCAPE_CONTROL, buffer, buffer_size);
         fuzz_assert(memchr(buffer, '\0', buffer_size));
         fuzz_assert(is_harmless(buffer));
         if (is_harmless(text))
                 fuzz_assert(g_str_has_prefix(text, buffer));
 
-        /* With four bytes for each, as its callers have it, nothing is cut. */
+        /* With four bytes for each byte, as its callers have, nothing is cut. */
         if (strlen(text) * 4 < buffer_size) {
                 fuzz_assert(strlen(buffer) >= strlen(text));
                 fuzz_assert(!is_harmless(text) || streq(buffer, text));

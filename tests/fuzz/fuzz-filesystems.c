@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /* Any text as a mountinfo, line by line, as a helper reads it. What is parsed is compared with a regular
- * expression, and the list with the rules: each filesystem once, of a type with cgroup writeback, in the
- * order of mounting, called by the first of its mounts that shows its root or else by its first one, decoded.
+ * expression, and the list with the rules: each filesystem with cgroup writeback once, in mount order, named
+ * by its first mount that shows its root, or else by its first mount, decoded.
  */
 
 #include "fuzz.h"
@@ -11,7 +11,7 @@
 
 #define TYPES "|ext2|ext3|ext4|xfs|btrfs|f2fs|"
 
-/* The same, kept in another way. */
+/* The same list in another form. */
 typedef struct Known {
         uint64_t device;
         bool is_whole;
@@ -45,7 +45,7 @@ static GString *decoded(const char *text) {
         return result;
 }
 
-/* What a field has to be, one after the other; the numbers are judged apart, since they have bounds. */
+/* The fields in their order; numbers are checked separately, since they have bounds. */
 static bool fields_are_good(const char *line, char ***ret_fields) {
         static GRegex *regex;
         g_auto(GStrv) fields = NULL;
@@ -67,7 +67,7 @@ static bool number_fits(const char *text, uint64_t maximum) {
         return g_ascii_string_to_unsigned(digits, 10, 0, maximum, &number, NULL);
 }
 
-/* Whether a line is one of mountinfo, and what is in it. */
+/* Whether a line is a valid one of mountinfo, and its fields. */
 static bool line_is_good(const char *line, char ***ret_fields) {
         g_auto(GStrv) fields = NULL;
 
@@ -126,7 +126,7 @@ static void know(GArray *all, const Mount *mount) {
         }
 }
 
-/* Cut at the end only, and not within a character. */
+/* Cut only at the end, and not within a character. */
 static void check_cut(const char *name, const GString *full) {
         size_t size = sizeof(((Filesystem *) NULL)->mountpoint), length = strnlen(name, size);
 

@@ -71,7 +71,7 @@ static const char *skip_value(const char *p) {
         }
 }
 
-/* A message wants a connection that was begun. */
+/* A message needs a connection that was started. */
 static sd_bus *get_bus(void) {
         static sd_bus *bus;
         int fds[2];

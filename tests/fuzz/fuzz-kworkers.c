@@ -2,9 +2,8 @@
 
 /*
  * Any bytes as the files of a proc root: the list of kthreadd's children, and comm and stat of one of them,
- * with two newlines between them. What a scan finds is compared with the rules, one by one. The
- * tree is on a filesystem in memory that has no place in the machine's tree, so that it goes with the process
- * however that ends.
+ * separated by two newlines. The result of a scan is compared with each rule. The tree is on a detached
+ * filesystem in memory, which vanishes with the process.
  */
 
 #include "fuzz.h"
@@ -25,14 +24,14 @@
 #define PF_WQ_WORKER UINT64_C(0x00000020)
 #define PF_KTHREAD UINT64_C(0x00200000)
 
-/* As much of it is read. */
+/* The number of bytes that is read. */
 #define STAT_SIZE 1024
 
 static const char good_stat[] =
                 PID " (kworker/0:1+inode_switch_wbs) D 2 0 0 0 -1 69238880 0 0 0 0 3 4 0 0 20 0 1 0 "
                     "99 0 0\n";
 
-/* A folder as few can have it: root, or whoever may be root of a namespace. */
+/* A folder on a detached mount: needs root, or a user namespace. */
 static int make_root(void) {
         _cleanup_close_ int context = -EBADF;
 
@@ -69,7 +68,7 @@ static int get_root(void) {
         return root;
 }
 
-/* Cuts a part off the front. */
+/* Removes the first part, and returns it. */
 static size_t next_part(const uint8_t **data, size_t *size, const uint8_t **ret_part) {
         const uint8_t *end = memmem(*data, *size, SEPARATOR, strlen(SEPARATOR));
         size_t n = end ? (size_t) (end - *data) : *size, n_taken = end ? n + strlen(SEPARATOR) : n;
@@ -80,7 +79,7 @@ static size_t next_part(const uint8_t **data, size_t *size, const uint8_t **ret_
         return n;
 }
 
-/* Whether a list names a thread; a list that names none does not count, and all of the folder does. */
+/* Whether a list names a thread. If it names none, all threads of the folder count. */
 static bool list_has(const uint8_t *list, size_t size, uint64_t wanted) {
         bool names_any = false;
 
@@ -102,7 +101,7 @@ static bool list_has(const uint8_t *list, size_t size, uint64_t wanted) {
         return !names_any;
 }
 
-/* What a name makes of a worker. */
+/* What a name says about a worker. */
 typedef enum Verdict {
         NOT_RUNNING,
         OTHER_WORK,
@@ -160,7 +159,7 @@ static void check_scan(KworkerReader *reader, bool want_others, const Worker *wo
                 fuzz_assert(kworker_reader_fault_reason(reader));
 }
 
-/* comm and stat: what they say of the worker, if it is listed. */
+/* What comm and stat say about the worker, if it is listed. */
 static void check_scans(int root, Verdict comm, Verdict stat, const Worker *worker) {
         KworkerReader *reader = NULL;
         const Worker *matching = stat == MATCHES ? worker : NULL,
@@ -170,7 +169,7 @@ static void check_scans(int root, Verdict comm, Verdict stat, const Worker *work
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", root);
         fuzz_assert(kworker_reader_new(path, &reader) >= 0);
 
-        /* The second one meets the workers of the first. */
+        /* The second scan finds the workers of the first. */
         for (unsigned i = 0; i < 2; i++)
                 check_scan(reader, /* want_others= */ false, comm == MATCHES ? matching : NULL, NULL);
         for (unsigned i = 0; i < 2; i++)
@@ -196,7 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         write_file(root, PID "/comm", part, n);
         comm = listed ? judge_comm(part, n) : NOT_RUNNING;
 
-        /* Without a third part the stat is a good one. */
+        /* Without a third part the stat is valid. */
         if (size == 0) {
                 data = (const uint8_t *) good_stat;
                 size = strlen(good_stat);

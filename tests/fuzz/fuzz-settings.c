@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Any bytes as a settings file. What is accepted is within its bounds, and reads back as the same. */
+/* Any bytes as a settings file. Accepted values are within their bounds, and are the same after formatting
+ * and parsing. */
 
 #include "fuzz.h"
 
 #include <glib.h>
 
-#include "settings.h"
+#include "glob.h"
+#include "settings-files.h"
 
 static void on_warning(const char *warning, void *userdata) {
         fuzz_assert(g_utf8_validate(warning, -1, NULL));
 }
 
-/* Only a glob that matches no kernel worker is warned of although it is accepted. */
+/* The only accepted value with a warning is a glob that matches no kernel worker. */
 static void on_second_warning(const char *warning, void *userdata) {
         const Settings *settings = userdata;
 
@@ -29,14 +31,18 @@ static void check_bounds(const Settings *settings, SettingId id, const char *pat
                                                          : settings_get_number(settings, id);
 
         fuzz_assert(value >= info->minimum && value <= info->maximum);
-        fuzz_assert(memchr(settings->sources[id], '\0', sizeof(settings->sources[id])));
-        fuzz_assert(g_utf8_validate(settings->sources[id], -1, NULL));
-        fuzz_assert(streq(settings->sources[id], "built-in") ||
-                    g_str_has_prefix(settings->sources[id], path) ||
-                    g_str_has_prefix(path, settings->sources[id]));
+        fuzz_assert(memchr(settings->places[id], '\0', sizeof(settings->places[id])));
+        fuzz_assert(g_utf8_validate(settings->places[id], -1, NULL));
+        fuzz_assert(settings->origins[id] == (*settings->places[id] ? ORIGIN_FILE : ORIGIN_BUILT_IN));
+        if (settings->origins[id] == ORIGIN_FILE) {
+                const char *line = strrchr(settings->places[id], ':');
+
+                fuzz_assert(line && line[1 + strspn(line + 1, "0123456789")] == '\0');
+                fuzz_assert(strncmp(settings->places[id], path, (size_t) (line - settings->places[id])) == 0);
+        }
 }
 
-/* Cut where it stands as a source, in the middle of a character. */
+/* Paths are cut in origins, perhaps in the middle of a character. */
 #define LONG_PATH REPEAT(REPEAT("ü"))
 #define REPEAT(text) text text text text text text text text text text text text
 
@@ -47,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         Settings settings, again;
 
         settings_init(&settings);
-        (void) settings_parse_text(&settings, text, size, path, NULL, on_warning, NULL);
+        (void) settings_parse_text(&settings, text, size, path, ORIGIN_FILE, on_warning, NULL);
         free(text);
 
         for (SettingId id = 0; id < _SETTING_MAX; id++) {
@@ -61,7 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         settings_init(&again);
         (void) settings_parse_text(
-                        &again, written->str, written->len, "file", NULL, on_second_warning, &settings);
+                        &again, written->str, written->len, "file", ORIGIN_FILE, on_second_warning,
+                        &settings);
         fuzz_assert(streq(settings.glob, again.glob));
         for (SettingId id = 0; id < _SETTING_MAX; id++)
                 if (setting_table[id].type != SETTING_TYPE_GLOB)

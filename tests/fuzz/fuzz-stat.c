@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Any bytes as the text of /proc/PID/stat, and as a worker's name. What the parsers say is held against
- * regular expressions, which are slow but easily read. */
+/* Any bytes as the text of /proc/PID/stat, and as a worker's name. The parsers are compared with regular
+ * expressions, which are slow but easy to read. */
 
 #include "fuzz.h"
 
@@ -11,7 +11,7 @@
 
 #define NAME_PATTERN "\\Akworker/(?:R-[^+]*|u?[0-9]+(?::[0-9]*)?[A-Z]*)\\+"
 
-/* The last ")" ends the name. Behind field 22 there must be more, or its digits may be cut. */
+/* The last ")" ends the name. Field 22 must be followed by another, or its digits may be cut. */
 #define STAT_PATTERN                                                                                         \
         "\\A([0-9]+) \\((.*)\\) ([A-Za-z])((?: -?[0-9]+){5} [0-9]+(?: -?[0-9]+){4} [0-9]+ [0-9]+"            \
         "(?: -?[0-9]+){6} [0-9]+)[^0-9)][^)]*\\z"
@@ -48,7 +48,7 @@ static bool read_number(const char *digits, uint64_t *ret) {
         return errno == 0;
 }
 
-/* The numbers of the text, by the field's number; false if it is none. */
+/* The numbers of the text, by field number; false if the text is invalid. */
 static bool read_slowly(const char *text, size_t size, Worker *ret, uint64_t fields[static N_FIELDS]) {
         static GRegex *regex;
         g_autoptr(GMatchInfo) match = NULL;
@@ -73,7 +73,7 @@ static bool read_slowly(const char *text, size_t size, Worker *ret, uint64_t fie
         if (memchr(text + begin, '\0', (size_t) (end - begin)))
                 return false;
 
-        /* The first one is empty: each number stands behind a space. */
+        /* The first part is empty: each number follows a space. */
         words = g_strsplit(numbers, " ", -1);
         for (unsigned i = 4; i <= FIELD_START; i++)
                 if (!read_number(words[i - 3], fields + i))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* What the fuzzers share. Each file fuzz-NAME.c has a LLVMFuzzerTestOneInput(), to be linked with libFuzzer,
- * or with replay.c, which runs kept inputs with any compiler. */
+/* Shared by the fuzzers. Each fuzz-NAME.c defines LLVMFuzzerTestOneInput(), to be linked with libFuzzer, or
+ * with replay.c, which runs kept inputs with any compiler. */
 
 #include <glib.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Unlike assert() it is always there, and unlike GTest's it ends the process in a way that libFuzzer sees. */
+/* Unlike assert() it is never compiled out, and unlike GTest's assertions libFuzzer detects its failure. */
 #define fuzz_assert(condition)                                                                               \
         do {                                                                                                 \
                 if (!(condition)) {                                                                          \
@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
                 }                                                                                            \
         } while (false)
 
-/* A slow but easily read parser for comparison. */
+/* For slow but readable parsers to compare with. */
 static inline GRegex *fuzz_regex(const char *pattern) {
         GRegex *regex = g_regex_new(pattern, G_REGEX_RAW | G_REGEX_DOTALL | G_REGEX_OPTIMIZE, 0, NULL);
 
@@ -28,7 +28,7 @@ static inline GRegex *fuzz_regex(const char *pattern) {
         return regex;
 }
 
-/* Unlike g_regex_match() it does not take an exhausted stack for a text that does not match. */
+/* Unlike g_regex_match() it distinguishes an exhausted stack from a text that does not match. */
 static inline bool fuzz_match(const GRegex *regex, const char *text, size_t size, GMatchInfo **ret) {
         GError *error = NULL;
         bool matches;
@@ -38,7 +38,7 @@ static inline bool fuzz_match(const GRegex *regex, const char *text, size_t size
         return matches;
 }
 
-/* A copy with a NUL behind it, to be freed; a read beyond is seen by AddressSanitizer. */
+/* A NUL-terminated copy, to be freed; AddressSanitizer sees a read beyond it. */
 static inline char *fuzz_text(const uint8_t *data, size_t size) {
         char *text = malloc(size + 1);
 

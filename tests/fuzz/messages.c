@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 #include "messages.h"
+#include "names.h"
 
 #include <glib.h>
 
@@ -73,13 +74,13 @@ const char *input_text(Input *input, char buffer[static INPUT_TEXT_MAX + 1]) {
                 "console",
                 "journal",
                 "org.wbwatch1",
-                "org.freedesktop.LogControl1",
+                LOG_CONTROL_INTERFACE,
                 "org.freedesktop.DBus",
-                "org.freedesktop.DBus.Properties",
-                "org.freedesktop.DBus.Introspectable",
-                "org.freedesktop.DBus.Peer",
+                PROPERTIES_INTERFACE,
+                INTROSPECTABLE_INTERFACE,
+                PEER_INTERFACE,
                 "org.freedesktop.DBus.ObjectManager",
-                "org.freedesktop.DBus.Local",
+                DBUS_LOCAL,
                 ":1.1",
                 "kworker/*inode_switch_wbs*",
                 "kworker/+([0-9]):+([0-9])*([HIX])+inode_switch_wbs",
@@ -139,7 +140,7 @@ static void make_type(Input *input, GString *signature, unsigned nesting, bool b
         }
 }
 
-/* Where the complete type ends that the signature begins with. */
+/* The end of the complete type at the start of the signature. */
 static const char *type_end(const char *type) {
         unsigned n_open = 0;
 
@@ -159,7 +160,7 @@ static const char *type_end(const char *type) {
 }
 
 static void append_basic(sd_bus_message *m, Input *input, char type) {
-        static const char *const paths[] = { "/", "/org/wbwatch1", "/org/freedesktop/LogControl1", "/a_1" };
+        static const char *const paths[] = { "/", BUS_PATH, LOG_CONTROL_PATH, "/a_1" };
         static const char *const signatures[] = { "", "s", "a{sv}", "(ii)", "aaaaaaaaaaay" };
         g_autofree char *valid = NULL;
         char buffer[INPUT_TEXT_MAX + 1];
@@ -169,7 +170,7 @@ static void append_basic(sd_bus_message *m, Input *input, char type) {
 
         switch (type) {
         case 's':
-                /* A bus delivers no other. */
+                /* A bus delivers valid UTF-8 only. */
                 text = valid = g_utf8_make_valid(input_text(input, buffer), -1);
                 break;
         case 'o':

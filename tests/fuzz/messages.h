@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* D-Bus messages out of a fuzzer's bytes: any signature, any values. Where the bytes have ended everything is
- * zero or empty. */
+/* D-Bus messages from a fuzzer's bytes: any signature, any values. After the last byte everything is zero or
+ * empty. */
 
 #include <systemd/sd-bus.h>
 
@@ -15,10 +15,10 @@ typedef struct Input {
 
 uint8_t input_byte(Input *input);
 
-/* Often one that is a bound of something. */
+/* Often a bound of some value. */
 uint64_t input_number(Input *input);
 
-/* Often one that means something; else of any bytes but NUL, not always UTF-8. */
+/* Often a meaningful text; otherwise any bytes but NUL, not always UTF-8. */
 #define INPUT_TEXT_MAX 300
 const char *input_text(Input *input, char buffer[static INPUT_TEXT_MAX + 1]);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Runs a fuzzer over kept inputs: all files of the folders that are given. */
+/* Runs a fuzzer on kept inputs: all files of the given folders. */
 
 #include "fuzz.h"
 

@@ -5,9 +5,9 @@
  *
  *   dirty-pages FILE [PID]
  *
- * FILE is created if it is missing. With PID that process is stopped (SIGSTOP) after the first page, by which
- * time it has answered all that an open file needs: a FUSE server. Prints "dirty" when that is done, and then
- * waits until it is killed.
+ * FILE is created if it is missing. PID is a FUSE server: it is stopped (SIGSTOP) after the first page, when
+ * it has answered all requests that opening and writing needs. Prints "dirty" when all pages are dirty, and
+ * then waits until it is killed.
  *
  * Linked statically, so that it runs in any guest.
  */
@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define PAGE_SIZE 4096
-/* Few: writers of a FUSE filesystem whose server does not answer are soon held back. */
+/* Few: the kernel soon blocks writers of a FUSE filesystem whose server does not answer. */
 #define PAGES 4
 
 static int fail(const char *what, const char *path) {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * A FUSE filesystem with one file, "data", whose pages stay dirty in the kernel (FUSE_WRITEBACK_CACHE). When
- * this server is stopped, whoever writes them back waits for it.
+ * A FUSE filesystem with one file, "data", whose pages stay dirty in the kernel (FUSE_WRITEBACK_CACHE). While
+ * this server is stopped, writing them back hangs.
  *
  *   fuse-server DIR    mounts it on DIR and serves until it is unmounted
  *
- * Speaks the kernel's protocol (linux/fuse.h) itself, and is linked statically, so that it runs in any guest.
+ * Implements the kernel's protocol (linux/fuse.h) without a library, and is linked statically, so that it
+ * runs in any guest.
  */
 
 #include <errno.h>

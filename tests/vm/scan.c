@@ -8,8 +8,8 @@
  *   t_ms                                             a scan that found none
  *
  * Ends after SECONDS, or when QUIET seconds have passed since the last scan that found one running (after the
- * first that did), or on SIGTERM. Meant for the minute in which the workers have taken all CPUs: it has a
- * real-time priority and locks its memory.
+ * first that did), or on SIGTERM. It must work while the workers use all CPUs: so it has a real-time priority
+ * and locks its memory.
  *
  * Linked statically, so that it runs in any guest.
  */
@@ -45,7 +45,7 @@ static int64_t now_msec(void) {
         return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Reads a whole small file; returns its size, or -1 when it is gone. */
+/* Reads a whole small file; returns its size, or -1 if it is gone. */
 static ssize_t read_small(int directory, const char *name, char *buffer, size_t size) {
         ssize_t n;
         int fd;
@@ -143,7 +143,7 @@ int main(int argc, char *argv[]) {
         if (parse_seconds(argv[1], &seconds) < 0 || parse_seconds(argv[2], &quiet) < 0)
                 return EXIT_FAILURE;
 
-        /* All output waits in memory: a write could hang, and takes time from those scand. */
+        /* All output is kept in memory: a write could hang, and would take time from the scanned workers. */
         setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
         if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0 || sched_setscheduler(0, SCHED_FIFO, &priority) < 0) {
                 fprintf(stderr, "scan: cannot get a real-time priority and locked memory: %m\n");
@@ -165,7 +165,7 @@ int main(int argc, char *argv[]) {
                 struct timespec at = { .tv_sec = next / 1000, .tv_nsec = next % 1000 * 1000000 };
                 int64_t time_msec;
 
-                /* Ends early on SIGTERM only. */
+                /* Interrupted by SIGTERM only. */
                 (void) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
                 time_msec = now_msec() - start;
                 if (terminated || time_msec > seconds * 1000)

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* The verb metrics: the metrics of wbwatch-exporter for collectors that read a file or run a program. */
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "client.h"
+#include "connection.h"
+#include "jobs.h"
+#include "kernel-fixes.h"
+#include "metrics.h"
+
+/* The rest of the 2 s within which verbs that read end. */
+#define WRITE_TIMEOUT_USEC (400 * USEC_PER_MSEC)
+
+typedef struct MetricsFile {
+        const char *path, *text;
+} MetricsFile;
+
+static int write_all(int fd, const char *text) {
+        for (size_t left = strlen(text); left > 0;) {
+                ssize_t n = write(fd, text, left);
+
+                if (n < 0 && errno != EINTR)
+                        return -errno;
+                if (n > 0) {
+                        text += n;
+                        left -= (size_t) n;
+                }
+        }
+        return 0;
+}
+
+/* Anyone may read it: collectors run as other users. */
+static int fill(int fd, const char *text) {
+        int r = fchmod(fd, 0644) < 0 ? -errno : write_all(fd, text);
+
+        if (close(fd) < 0 && r >= 0)
+                r = -errno;
+        return r;
+}
+
+/* Replaces the file as a whole, so that a collector never reads a part of it. Its name in the meantime does
+ * not end in .prom, which collectors read. */
+static int write_file(const void *userdata, FILE *out) {
+        const MetricsFile *file = userdata;
+        g_autofree char *temporary = g_strdup_printf("%s.XXXXXX", file->path);
+        int fd = mkostemp(temporary, O_CLOEXEC), r;
+
+        if (fd < 0)
+                return -errno;
+        r = fill(fd, file->text);
+        if (r >= 0 && rename(temporary, file->path) < 0)
+                r = -errno;
+        if (r < 0)
+                (void) unlink(temporary);
+        return r;
+}
+
+/* In a child process, which may hang. Returns an exit status. */
+static int write_or_complain(const char *path, const char *text) {
+        const MetricsFile file = { path, text };
+        g_autoptr(GString) result = g_string_new(NULL);
+        Job job = { .run = write_file, .userdata = &file, .size_max = 256, .result = result };
+
+        jobs_run(&job, 1, WRITE_TIMEOUT_USEC);
+        if (job.timed_out)
+                complain("Cannot write %s in time: its disk may hang. Use a folder in /run.", path);
+        else if (job.status < 0)
+                complain("Cannot write %s: %s.", path, errno_text(-job.status));
+        else if (job.status > 0)
+                complain("Cannot write %s: %s.", path, g_strchomp(result->str));
+        return job.timed_out || job.status != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int verb_metrics(const Options *options, char **arguments) {
+        _cleanup_(answers_clear) Answers answers = {};
+        uint64_t deadline_usec = usec_now(CLOCK_MONOTONIC) + ANSWER_TIMEOUT_USEC;
+        g_autoptr(GVariant) fixes = NULL;
+        g_autofree char *text = NULL;
+        KernelFixes kernel;
+
+        kernel_fixes_start(&kernel, options->table);
+        answers_read(&answers, 1u << QUESTION_PROPERTIES);
+        fixes = kernel_fixes_finish(&kernel, deadline_usec);
+        text = metrics_write(METRICS_TEXT, answers.values[QUESTION_PROPERTIES], fixes);
+        if (options->output && !streq(options->output, "-"))
+                return write_or_complain(options->output, text);
+        (void) fputs(text, stdout);
+        return EXIT_SUCCESS;
+}

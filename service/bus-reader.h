@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * Reading from the bus, in a process of its own. It has no real-time priority, so that reading a flood takes
+ * no time from anything important, and reads whatever the daemon does, so that nothing piles up in the bus:
+ * there, everyone would wait behind the flood.
+ *
+ * Replies and signals are passed on to the daemon at once. Calls wait here in one queue per user, and are
+ * passed on when the daemon requests some: root's first, those of the others in turn. The bytes
+ * of waiting calls are bounded; calls that are too long are not kept. Nor are messages with descriptors: no
+ * method takes any. The kernel closes them, since they are not received: see SCM_RIGHTS in unix(7).
+ */
+
+#include <systemd/sd-bus.h>
+
+#include "child.h"
+
+/* Legitimate calls have a few hundred bytes, or a path. Longer ones are refused. */
+#define BUS_MESSAGE_SIZE_MAX ((size_t) 16 * 1024)
+
+/* The most calls in a packet. */
+#define BUS_CALLS_MAX 16
+
+/* The calls that the daemon gets in place of refused ones. */
+#define REFUSED_INTERFACE "org.wbwatch1.Refused"
+#define REFUSED_TOO_LONG "TooLong"
+#define REFUSED_TOO_MANY "TooMany"
+#define REFUSED_DESCRIPTORS "Descriptors"
+
+/* Connections whose users the reader knows or asks for. */
+#define BUS_SENDERS_MAX 2048
+
+#define UID_ROOT ((uid_t) 0)
+#define UID_UNKNOWN ((uid_t) -1)
+
+typedef enum BusPacketType {
+        BUS_PACKET_BYTES,    /* what sd-bus must see: part of the authentication, a reply, a signal */
+        BUS_PACKET_CALLS,    /* requested calls of one user: of root only one */
+        BUS_PACKET_QUESTION, /* in place of requested calls: who is the user of this sender? */
+} BusPacketType;
+
+/* From the reader. */
+typedef struct BusPacket {
+        BusPacketType type;
+        uid_t uid;       /* of the calls' sender */
+        uint32_t sender; /* of a question: to be repeated in the answer, less than BUS_SENDERS_MAX */
+        pid_t pid;       /* of a peer when it connected (peers.h); 0: not known */
+        bool has_calls;  /* others are waiting */
+        uint8_t data[BUS_MESSAGE_SIZE_MAX]; /* messages, or the name of a question's sender */
+} BusPacket;
+
+typedef enum BusRequestType {
+        BUS_REQUEST_NOTHING,
+        BUS_REQUEST_ROOT_CALL,
+        BUS_REQUEST_CALLS, /* of any user, or a question */
+        BUS_REQUEST_USER,  /* answers a question */
+} BusRequestType;
+
+/* To the reader. */
+typedef struct BusRequest {
+        BusRequestType type;
+        uint32_t n_received; /* how many requested packets were received so far: older requests are void */
+        uint32_t n_served; /* bytes of calls, since the last request; the others of a packet are sent again */
+        uint32_t sender;
+        uid_t uid;  /* of the sender */
+        bool known; /* whether the uid could be found out */
+} BusRequest;
+
+typedef struct BusReader BusReader;
+
+/* Reads from bus_fd for the daemon at the other end of daemon_fd, a SOCK_SEQPACKET socket; both are borrowed.
+ */
+int bus_reader_new(int daemon_fd, int bus_fd, BusReader **ret);
+BusReader *bus_reader_free(BusReader *reader);
+
+/* Does what can be done without waiting. Negative errno once the bus or the daemon is gone. */
+int bus_reader_work(BusReader *reader);
+
+/* Waits until there is something to do, for at most so long (-1: forever). Returns 1 if there is, otherwise
+ * 0. */
+int bus_reader_wait(const BusReader *reader, int wait_msec);
+
+/* Starts a process that does this. It ends with the bus and with the daemon's end of the socket, *ret_fd; the
+ * daemon sees its end by *ret_fd. */
+int bus_reader_start(int socket, int *ret_fd, Child *ret_child);

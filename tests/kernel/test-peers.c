@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* The process that serves a socket, without a daemon: descriptors in replies. The rest is in
+ * bus/test-sockets.c. */
+
+#include "peers.h"
+
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <gio/gunixfdlist.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "bus-reader.h"
+#include "names.h"
+
+#define BEGUN "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"
+
+static void send_all(int fd, const void *data, size_t n) {
+        g_assert_cmpint(send(fd, data, n, MSG_NOSIGNAL), ==, n);
+}
+
+static guchar *new_ping(gsize *ret_size) {
+        g_autoptr(GDBusMessage) message =
+                        g_dbus_message_new_method_call(NULL, BUS_PATH, PEER_INTERFACE, "Ping");
+        g_autoptr(GError) error = NULL;
+        guchar *blob;
+
+        g_dbus_message_set_serial(message, 1);
+        blob = g_dbus_message_to_blob(message, ret_size, G_DBUS_CAPABILITY_FLAGS_NONE, &error);
+        g_assert_no_error(error);
+        return blob;
+}
+
+/* Peers without a daemon: the test has its ends of the link and of the packets, and a connection. */
+typedef struct Bench {
+        Listener listener;
+        int packets[2], link[2], fd;
+        Peers *peers;
+} Bench;
+
+/* Until nothing is left to do. */
+static void bench_work(const Bench *bench) {
+        for (unsigned i = 0; i < 20; i++)
+                g_assert_cmpint(peers_work(bench->peers, 0), >=, 0);
+}
+
+/* Connects with these lines, and has one call taken by the daemon. */
+static void bench_begin(Bench *bench, const char *lines, size_t n) {
+        static const char link_lines[] = "\0AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n";
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        socklen_t size = sizeof(address);
+        static BusPacket packet;
+        g_autofree guchar *ping = NULL;
+        gsize ping_size;
+
+        bench->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        g_assert_cmpint(bind(bench->listener.fd, (const struct sockaddr *) &address, sizeof(sa_family_t)), ==,
+                        0);
+        g_assert_cmpint(listen(bench->listener.fd, 1), ==, 0);
+        g_assert_cmpint(getsockname(bench->listener.fd, (struct sockaddr *) &address, &size), ==, 0);
+        g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, bench->packets), ==, 0);
+        g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, bench->link), ==, 0);
+        g_assert_cmpint(peers_new(bench->packets[1], bench->link[1], &bench->listener, &bench->peers), ==, 0);
+        send_all(bench->link[0], link_lines, sizeof(link_lines) - 1);
+        bench->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        g_assert_cmpint(connect(bench->fd, (const struct sockaddr *) &address, size), ==, 0);
+        send_all(bench->fd, lines, n);
+        ping = new_ping(&ping_size);
+        send_all(bench->fd, ping, ping_size);
+        bench_work(bench);
+
+        send_all(bench->packets[0], &(BusRequest){ .type = BUS_REQUEST_CALLS }, sizeof(BusRequest));
+        bench_work(bench);
+        do
+                g_assert_cmpint(recv(bench->packets[0], &packet, sizeof(packet), MSG_DONTWAIT), >, 0);
+        while (packet.type == BUS_PACKET_BYTES);
+        g_assert_cmpint(packet.type, ==, BUS_PACKET_CALLS);
+        g_assert_cmpint(packet.uid, ==, getuid());
+        g_assert_cmpint(packet.pid, ==, getpid());
+}
+
+static void bench_done(Bench *bench) {
+        peers_free(bench->peers);
+        for (unsigned i = 0; i < 2; i++) {
+                (void) close(bench->packets[i]);
+                (void) close(bench->link[i]);
+        }
+        (void) close(bench->listener.fd);
+        (void) close(bench->fd);
+}
+
+/* The reply of the daemon comes in two parts, the descriptor with the first. */
+static void bench_reply(const Bench *bench, const char *destination, int fd) {
+        g_autoptr(GDBusMessage) reply = g_dbus_message_new();
+        g_autoptr(GUnixFDList) list = g_unix_fd_list_new();
+        g_autofree guchar *blob = NULL;
+        g_autoptr(GError) error = NULL;
+        union {
+                struct cmsghdr header;
+                uint8_t buffer[CMSG_SPACE(sizeof(int))];
+        } control = { .header = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+        struct iovec data = { .iov_len = 20 };
+        const struct msghdr message = {
+                .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+        };
+        gsize size;
+
+        g_assert_cmpint(g_unix_fd_list_append(list, fd, NULL), ==, 0);
+        g_dbus_message_set_message_type(reply, G_DBUS_MESSAGE_TYPE_METHOD_RETURN);
+        g_dbus_message_set_reply_serial(reply, 1);
+        g_dbus_message_set_serial(reply, 1);
+        g_dbus_message_set_destination(reply, destination);
+        g_dbus_message_set_unix_fd_list(reply, list);
+        g_dbus_message_set_body(reply, g_variant_new("(h)", 0));
+        blob = g_dbus_message_to_blob(reply, &size, G_DBUS_CAPABILITY_FLAGS_UNIX_FD_PASSING, &error);
+        g_assert_no_error(error);
+
+        data.iov_base = blob;
+        memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+        g_assert_cmpint(sendmsg(bench->link[0], &message, 0), ==, 20);
+        bench_work(bench);
+        send_all(bench->link[0], blob + 20, size - 20);
+        bench_work(bench);
+}
+
+/* Receives all there is; returns the descriptor that came with it, or -1. */
+static int receive_descriptor(int socket) {
+        union {
+                struct cmsghdr header;
+                uint8_t buffer[CMSG_SPACE(sizeof(int))];
+        } control = {};
+        uint8_t buffer[4096];
+        int fd = -1;
+
+        for (;;) {
+                struct iovec data = { .iov_base = buffer, .iov_len = sizeof(buffer) };
+                struct msghdr message = { .msg_iov = &data,
+                                          .msg_iovlen = 1,
+                                          .msg_control = &control,
+                                          .msg_controllen = sizeof(control) };
+
+                if (recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) <= 0)
+                        return fd;
+                if (CMSG_FIRSTHDR(&message))
+                        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+        }
+}
+
+/* Whether every copy of the other end of a pipe is closed. */
+static bool has_ended(int pipe_end) {
+        struct pollfd end = { .fd = pipe_end };
+
+        return poll(&end, 1, 0) == 1 && (end.revents & POLLHUP);
+}
+
+/* A reply with a descriptor reaches the peer that accepts one. Else nobody keeps a copy. */
+static void check_descriptor(const char *lines, size_t n, const char *destination, bool passes) {
+        Bench bench = {};
+        int ends[2], fd;
+
+        bench_begin(&bench, lines, n);
+        g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
+        bench_reply(&bench, destination, ends[1]);
+        (void) close(ends[1]);
+
+        g_assert_cmpint(has_ended(ends[0]), ==, !passes);
+        fd = receive_descriptor(bench.fd);
+        g_assert_cmpint(fd >= 0, ==, passes);
+        if (fd >= 0)
+                (void) close(fd);
+        g_assert_true(has_ended(ends[0]));
+        (void) close(ends[0]);
+        bench_done(&bench);
+}
+
+static void test_reply_descriptors(void) {
+        static const char negotiated[] = "\0AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n";
+
+        check_descriptor(negotiated, sizeof(negotiated) - 1, ":1.1", true);
+        check_descriptor(negotiated, sizeof(negotiated) - 1, ":1.2", false);
+        check_descriptor(BEGUN, sizeof(BEGUN) - 1, ":1.1", false);
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+
+        g_test_add_func("/peers/reply-descriptors", test_reply_descriptors);
+
+        return g_test_run();
+}
