@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// Whether all is well, as client/verdict.c decides it, in its words.
+
+import { _, format, formatSpan, isInfinite, USEC } from "./words.js";
+
+// After this many automatic syncs in a row that did not help, wbwatchd reports that they do not help here.
+const SYNCS_UNHELPFUL_REPORTED = 5;
+
+// A pause that has lasted this long may have been forgotten.
+const PAUSE_LONG_USEC = USEC.DAY;
+
+export const isPaused = properties => properties.State === "paused" || properties.PausedUntilUSec !== 0;
+export const inhibitors = properties => properties.Inhibitors ?? [];
+
+const isUnhelpful = properties => properties.SyncsUnhelpful >= SYNCS_UNHELPFUL_REPORTED;
+
+// As service/common/glob.c: what stands before the first special character must begin like a worker's name.
+function matchesNothing(glob) {
+    const [literal] = glob.match(/^([^*?[\\@!+]|[@!+](?!\())*/);
+
+    return !literal.startsWith("kworker/") && !"kworker/".startsWith(literal);
+}
+
+export function verdictOf(properties, episodes, now) {
+    const newest = episodes?.at(-1);
+
+    if (newest?.Outcome === "ongoing")
+        return "stuck";
+    if (!episodes)
+        return "unknown";
+    if (properties.Fault)
+        return "fault";
+    if (matchesNothing(properties.Glob))
+        return "glob";
+    if (properties.State === "syncing")
+        return properties.LastSyncResult === "stalled" ? "sync-hangs" : "syncing";
+    if (isUnhelpful(properties))
+        return "unhelpful";
+    if (properties.SyncsUnhelpful > 0 && newest?.Outcome === "outlived")
+        return "outlived";
+    if (properties.State === "paused" && now - properties.StateSinceUSec > PAUSE_LONG_USEC)
+        return "paused-long";
+    if (properties.State === "recovery")
+        return "recovery";
+    return properties.WorkerCount === 0 && properties.State === "idle" ? "well" : "running";
+}
+
+// "6 spinning, 2 waiting; longest run 31s"
+export function describeWorkers({ SpinningCount, WaitingCount, LongestRunUSec }) {
+    const parts = [];
+
+    if (SpinningCount)
+        parts.push(format(_("$0 spinning"), SpinningCount));
+    if (WaitingCount)
+        parts.push(format(_("$0 waiting"), WaitingCount));
+    if (!parts.length)
+        return _("none running");
+    return format(_("$0; longest run $1"), parts.join(", "), formatSpan(LongestRunUSec));
+}
+
+function describeSync(properties, now) {
+    if (properties.LastSyncResult === "stalled")
+        return format(_("A sync has not returned for $0: a disk or a filesystem does not answer."),
+                      formatSpan(now - properties.LastSyncUSec));
+    return format(_("A sync has been under way for $0."), formatSpan(now - properties.StateSinceUSec));
+}
+
+function describeUnhelpful(properties) {
+    return isUnhelpful(properties)
+        ? format(_("Syncs do not help here: the last $0 did not end a stall. At most one per hour follows."), properties.SyncsUnhelpful)
+        : _("Syncs did not end the last stall.");
+}
+
+// What happens next in a stall.
+function describeOutlook(properties, now) {
+    if (properties.State === "syncing")
+        return describeSync(properties, now);
+    if (isPaused(properties) || properties.DryRun)
+        return _("No sync follows by itself: “Sync now” syncs.");
+    if (isUnhelpful(properties))
+        return describeUnhelpful(properties);
+    return properties.State === "recovery"
+        ? _("A sync has ended; another one follows after the recovery time.")
+        : _("A sync follows.");
+}
+
+function describeSentence(verdict, properties, newest, now) {
+    const workers = describeWorkers(properties);
+
+    switch (verdict) {
+    case "well":
+        return _("All is well: no matching worker is running.");
+    case "recovery":
+        return format(newest?.Syncs?.at(-1)?.DryRun
+            ? _("Recovery time after a dry run; matching workers: $0.")
+            : _("Recovery time after a sync; matching workers: $0."), workers);
+    case "syncing":
+    case "sync-hangs":
+        return describeSync(properties, now);
+    case "unknown":
+        return format(_("It is not known whether workers are stuck; matching workers: $0."), workers);
+    case "stuck":
+        return format(_("Kernel workers are stuck in $0 ($1). $2"), newest.Work, workers, describeOutlook(properties, now));
+    case "unhelpful":
+    case "outlived":
+        return describeUnhelpful(properties);
+    case "paused-long":
+        return format(_("The pause has lasted $0; “Resume” ends it."), formatSpan(now - properties.StateSinceUSec));
+    case "fault":
+        return format(_("Stalls may go undetected: $0"), properties.Fault);
+    case "glob":
+        return _("No stall can be detected: Glob matches no kernel worker.");
+    default:
+        return format(_("Not stuck; matching workers: $0."), workers);
+    }
+}
+
+const TITLES = {
+    well: () => [_("All is well"), "success"],
+    running: () => [_("Not stuck"), "info"],
+    recovery: () => [_("Recovery"), "info"],
+    syncing: () => [_("Syncing"), "info"],
+    unknown: () => [_("Not known"), "warning"],
+    stuck: () => [_("Stuck"), "danger"],
+    "sync-hangs": () => [_("A sync hangs"), "danger"],
+    unhelpful: () => [_("Syncs do not help"), "danger"],
+    outlived: () => [_("Syncs did not help"), "danger"],
+    "paused-long": () => [_("Not protected"), "danger"],
+    fault: () => [_("Not protected"), "danger"],
+    glob: () => [_("Not protected"), "danger"],
+};
+
+// Without a running daemon.
+function describeAbsence(connection, error) {
+    switch (connection) {
+    case "connecting":
+        return { title: _("Connecting"), level: "info", sentences: [_("Asking wbwatchd.")] };
+    case "silent":
+        return { title: _("Not answering"), level: "danger",
+                 sentences: [_("wbwatchd is running, but has not answered for 5s. It is asked again and again.")] };
+    case "failed":
+        return { title: _("Not answering"), level: "danger",
+                 sentences: [format(_("wbwatchd is running, but this page cannot read what it says: $0"), error.message)] };
+    case "no-bus":
+        return { title: _("No connection"), level: "danger",
+                 sentences: [_("The system bus cannot be reached. wbwatchd may be running all the same.")] };
+    default:
+        return { title: _("Not running"), level: "danger",
+                 sentences: [_("wbwatchd is not running: no stall is detected, and none is ended.")] };
+    }
+}
+
+// The headline: { title, level, sentences }.
+export function headlineOf({ connection, error, properties, episodes, now }) {
+    if (connection !== "running" || !properties)
+        return describeAbsence(connection, error);
+
+    const verdict = verdictOf(properties, episodes, now);
+    const sentences = [describeSentence(verdict, properties, episodes?.at(-1), now)];
+    let [title, level] = TITLES[verdict]();
+
+    if (isPaused(properties))
+        sentences.push(_("Paused: no automatic syncs."));
+    if (properties.DryRun)
+        sentences.push(_("Dry run: no automatic syncs."));
+    if (sentences.length > 1 && level !== "danger")
+        [title, level] = [_("Not protected"), "warning"];
+    return { title, level, sentences };
+}
+
+export function describePause(properties, describeTime) {
+    const until = properties.PausedUntilUSec;
+
+    if (until === 0)
+        return _("by inhibitors");
+    return isInfinite(until) ? _("until resumed") : format(_("until $0"), describeTime(until));
+}
