@@ -8,9 +8,9 @@
  * seen in between. */
 #define SCAN_WEIGHT_MAX 1.5
 
-/* An idle scan covers this share of CrowdThreshold. This makes up for part of the wait for that scan, up to
- * an idle scan interval without thread creation events. Less than twice this share is safe: a burst seen by
- * one scan does not satisfy the rule. */
+/* An idle scan covers this share of the shorter threshold. This makes up for part of the wait for that scan,
+ * up to an idle scan interval without thread creation events. Less than twice this share is safe: what one
+ * scan sees satisfies no rule. */
 #define IDLE_SCAN_SHARE 0.15
 
 /* The built-in CrowdSize is limited to this share of the online CPUs, but not below CROWD_SIZE_MIN: before
@@ -81,15 +81,16 @@ static LoadRules engine_rules(const Engine *engine) {
         };
 }
 
+static uint64_t engine_shorter_threshold_usec(const Engine *engine) {
+        const Settings *settings = &engine->settings;
+
+        return settings->crowd_size > 0 ? MIN(settings->threshold_usec, settings->crowd_threshold_usec)
+                                        : settings->threshold_usec;
+}
+
 /* Allows for SCANS_PER_THRESHOLD scans within each threshold. */
 static uint64_t engine_scan_interval_max_usec(const Engine *engine) {
-        const Settings *settings = &engine->settings;
-        uint64_t threshold_usec = settings->threshold_usec;
-
-        if (settings->crowd_size > 0)
-                threshold_usec = MIN(threshold_usec, settings->crowd_threshold_usec);
-
-        return threshold_usec / SCANS_PER_THRESHOLD;
+        return engine_shorter_threshold_usec(engine) / SCANS_PER_THRESHOLD;
 }
 
 /* The time between two scans while workers run. */
@@ -458,7 +459,7 @@ static uint64_t engine_scan_weight_usec(const Engine *engine, uint64_t now_usec)
         else if (now_usec < engine->created_usec)
                 weight_usec =
                                 MAX(weight_usec, (uint64_t) (IDLE_SCAN_SHARE *
-                                                             (double) engine->settings.crowd_threshold_usec));
+                                                             (double) engine_shorter_threshold_usec(engine)));
 
         return MIN(now_usec - engine->last_scan_usec, weight_usec);
 }

@@ -966,6 +966,32 @@ static void test_worker_rule(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(engine_longest_run(f->engine)->since_usec, ==, f->now.monotonic_usec - SECONDS(26));
 }
 
+/* An idle scan stands for more time than it saw, but not for a short threshold. */
+static void test_worker_rule_at_an_idle_scan(Fixture *f, gconstpointer data) {
+        static const struct {
+                const char *threshold, *crowd_size;
+                uint64_t run_usec_min;
+        } cases[] = {
+                { "1s", "4", SECONDS(0.7) },
+                { "1s", "0", SECONDS(0.7) },
+                { "5s", "4", SECONDS(3) },
+                { "30s", "0", SECONDS(20) },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                start(f, 8);
+                set(f, SETTING_THRESHOLD, cases[i].threshold);
+                set(f, SETTING_CROWD_SIZE, cases[i].crowd_size);
+                set(f, SETTING_COUNT_WAITING, "yes");
+                scan(f);
+                run(f, SECONDS(9));
+                run_workers(f, 0, 0, 1);
+                g_assert_cmpuint(run_until(f, EVENT_SYNC_STARTED, SECONDS(60)), !=, NEVER);
+                g_test_message("ThresholdSec=%s, CrowdSize=%s", cases[i].threshold, cases[i].crowd_size);
+                g_assert_cmpuint(f->last[EVENT_SYNC_STARTED].longest_run_usec, >=, cases[i].run_usec_min);
+        }
+}
+
 static void test_worker_rule_with_gaps(Fixture *f, gconstpointer data) {
         static const struct {
                 const char *pattern;
@@ -2702,6 +2728,7 @@ int main(int argc, char **argv) {
                 { "/engine/rules/two-cpus", test_two_cpus },
                 { "/engine/rules/flickering-crowd", test_flickering_crowd },
                 { "/engine/rules/worker-rule", test_worker_rule },
+                { "/engine/rules/worker-rule-at-an-idle-scan", test_worker_rule_at_an_idle_scan },
                 { "/engine/rules/worker-rule-with-gaps", test_worker_rule_with_gaps },
                 { "/engine/rules/worker-rule-in-turns", test_worker_rule_in_turns },
                 { "/engine/rules/crowd-in-turns", test_crowd_in_turns },
