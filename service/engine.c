@@ -263,7 +263,7 @@ static const Load *engine_find_stuck(const Engine *engine, uint64_t now_usec, En
 
                 if (rule == RULE_NONE)
                         continue;
-                if (!stuck || is_of_episode || load->n_spinning > stuck->n_spinning) {
+                if (!stuck || is_of_episode || load_count(load, &rules) > load_count(stuck, &rules)) {
                         stuck = load;
                         *ret_rule = rule;
                 }
@@ -342,7 +342,7 @@ static bool engine_continue_episode(Engine *engine, Moment now, EngineEvents *ev
                 return false;
 
         history_update(history, now, &engine->loads, &engine->runs, &rules);
-        sync_policy_judge_last(&engine->policy, history, history->last_spinning.monotonic_usec, events);
+        sync_policy_judge(&engine->policy, history, history->last_spinning.monotonic_usec, events);
         if (!engine_episode_is_over(engine, now.monotonic_usec))
                 return false;
 

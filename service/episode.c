@@ -155,11 +155,22 @@ void episode_note_sync(Episode *episode, const Sync *sync) {
         episode->syncs[episode->n_syncs++] = *sync;
 }
 
+bool sync_was_made(const Sync *sync) {
+        if (sync->result != SYNC_FAILED)
+                return true;
+
+        for (size_t i = 0; i < sync->n_filesystems; i++)
+                if (sync->filesystems[i].result != FILESYSTEM_FAILED &&
+                    sync->filesystems[i].result != FILESYSTEM_UNREACHABLE)
+                        return true;
+        return false;
+}
+
 /* Whether the sync ended a stall whose last spinning worker was seen at end_usec (CLOCK_MONOTONIC). */
 static bool sync_ended_stall(const Sync *sync, uint64_t end_usec, uint64_t scan_interval_usec) {
         uint64_t start_usec = sync->start.monotonic_usec;
 
-        if (sync->dry_run || sync->result == SYNC_FAILED)
+        if (sync->dry_run || !sync_was_made(sync))
                 return false;
 
         /* The last worker stopped at an unknown time between that scan and the next. */
@@ -176,17 +187,16 @@ uint32_t episode_end(Episode *episode, Moment end, uint64_t scan_interval_usec) 
 
         episode->end = end;
 
-        /* If several may have ended it, the newest one did. */
-        for (size_t i = episode->n_syncs; i > 0; i--) {
-                Sync *sync = &episode->syncs[i - 1];
+        for (size_t i = 0; i < episode->n_syncs; i++) {
+                Sync *sync = &episode->syncs[i];
 
                 if (sync->dry_run)
                         continue;
                 if (sync->helped == HELPED_PENDING) {
                         bool ended = sync_ended_stall(sync, end.monotonic_usec, scan_interval_usec);
 
-                        sync->helped = !helped && ended ? HELPED_YES : HELPED_NO;
-                        judged |= UINT32_C(1) << (i - 1);
+                        sync->helped = ended ? HELPED_YES : HELPED_NO;
+                        judged |= UINT32_C(1) << i;
                 }
                 helped = helped || sync->helped == HELPED_YES;
         }

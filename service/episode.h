@@ -104,6 +104,9 @@ typedef struct Episode {
         Sync syncs[EPISODE_SYNCS_MAX]; /* the newest, in order of their start */
 } Episode;
 
+/* Whether the sync has an effect, at least in part: it did not fail, or a filesystem was synced. */
+bool sync_was_made(const Sync *sync);
+
 const char *engine_rule_to_string(EngineRule rule);
 const char *episode_outcome_to_string(EpisodeOutcome outcome);
 const char *sync_result_to_string(SyncResult result);

@@ -112,8 +112,12 @@ static bool load_is_idle(const Load *load) {
                load->mean.n == 0;
 }
 
+static uint32_t count_of(uint32_t n_spinning, uint32_t n_waiting, const LoadRules *rules) {
+        return n_spinning + (rules->count_waiting ? n_waiting : 0);
+}
+
 uint32_t load_count(const Load *load, const LoadRules *rules) {
-        return load->n_spinning + (rules->count_waiting ? load->n_waiting : 0);
+        return count_of(load->n_spinning, load->n_waiting, rules);
 }
 
 static void load_add_scan(Load *load, uint64_t now_usec, uint64_t weight_usec, const LoadRules *rules) {
@@ -158,17 +162,22 @@ void loads_begin(Loads *loads) {
         }
 }
 
+/* If there is no room, a work of one worker makes way: it is none of the largest. */
 static Tally *loads_tally(Loads *loads, const char *work) {
-        Tally *tally;
+        Tally *tally = NULL;
 
-        for (size_t i = 0; i < loads->n_tallies; i++)
+        for (size_t i = 0; i < loads->n_tallies; i++) {
                 if (streq(loads->tallies[i].work, work))
                         return &loads->tallies[i];
+                if (loads->tallies[i].n_spinning + loads->tallies[i].n_waiting == 1)
+                        tally = &loads->tallies[i];
+        }
 
-        if (loads->n_tallies == TALLIES_MAX)
+        if (loads->n_tallies < TALLIES_MAX)
+                tally = &loads->tallies[loads->n_tallies++];
+        else if (!tally)
                 return NULL;
 
-        tally = &loads->tallies[loads->n_tallies++];
         *tally = (Tally){};
         memcpy(tally->work, work, strlen(work) + 1);
         return tally;
@@ -200,12 +209,12 @@ const Load *loads_find(const Loads *loads, const char *work) {
         return work[0] == '\0' ? NULL : loads_get((Loads *) loads, work);
 }
 
-/* The number of workers that spin now or did on average: which loads to keep if there is no room for all. */
+/* The number of workers that count now or did on average: which loads to keep if there is no room for all. */
 static double load_size(const Load *load, uint64_t now_usec, const LoadRules *rules) {
         double mean = (double) window_sum(&load->crowd, now_usec).worker_usec /
                       (double) rules->crowd_threshold_usec;
 
-        return MAX(mean, (double) load->n_spinning);
+        return MAX(mean, (double) load_count(load, rules));
 }
 
 /* A slot for a new work: a free one, or that of the smallest load if that is smaller than the new one. */
@@ -227,7 +236,7 @@ static Load *loads_find_room(Loads *loads, uint64_t now_usec, const Tally *tally
                 }
         }
 
-        return smallest_size < tally->n_spinning ? smallest : NULL;
+        return smallest_size < count_of(tally->n_spinning, tally->n_waiting, rules) ? smallest : NULL;
 }
 
 void loads_end(Loads *loads, uint64_t now_usec, uint64_t weight_usec, const LoadRules *rules) {

@@ -105,13 +105,17 @@ const Run *runs_longest(const Runs *runs) {
 }
 
 const Run *runs_find_work(const Runs *runs, const char *work) {
-        const Run *table = runs_table(runs);
+        const Run *table = runs_table(runs), *waiting = NULL;
 
-        for (size_t i = 0; i < runs->n; i++)
-                if (run_is_of_work(&table[i], work))
+        for (size_t i = 0; i < runs->n; i++) {
+                if (!run_is_of_work(&table[i], work))
+                        continue;
+                if (table[i].waiting_since_usec == 0)
                         return &table[i];
+                waiting = &table[i];
+        }
 
-        return NULL;
+        return waiting;
 }
 
 static const Run *longest_waiting(const Runs *runs) {

@@ -50,7 +50,7 @@ const Run *runs_table(const Runs *runs);
 /* The longest run, or NULL. */
 const Run *runs_longest(const Runs *runs);
 
-/* A run of the work, or NULL. */
+/* A run of the work, of a spinning worker if there is one, or NULL. */
 const Run *runs_find_work(const Runs *runs, const char *work);
 
 /* The longest-waiting worker if it has waited for the threshold, or NULL. Returns it once each time that

@@ -49,32 +49,26 @@ static void judge(SyncPolicy *policy, const Sync *sync, EngineEvents *events) {
 
         if (sync->helped == HELPED_YES)
                 sync_policy_reset(policy, events);
-        else if (sync->rule != RULE_NONE && sync->result != SYNC_FAILED) {
+        else if (sync->rule != RULE_NONE && sync_was_made(sync)) {
                 engine_events_add_once(events, EVENT_UNHELPFUL_CHANGED);
                 if (++policy->real_pacing.n_unhelpful == ENGINE_UNHELPFUL_MAX)
                         engine_events_add_sync(events, EVENT_SYNCS_UNHELPFUL, sync);
         }
 }
 
-void sync_policy_judge_last(
-                SyncPolicy *policy,
-                History *history,
-                uint64_t spinning_usec,
-                EngineEvents *events) {
-
+void sync_policy_judge(SyncPolicy *policy, History *history, uint64_t spinning_usec, EngineEvents *events) {
         Episode *episode = &history->episode;
-        Sync *sync;
 
-        if (!history->is_ongoing || episode->n_syncs == 0)
-                return;
+        for (size_t i = 0; history->is_ongoing && i < episode->n_syncs; i++) {
+                Sync *sync = &episode->syncs[i];
 
-        sync = &episode->syncs[episode->n_syncs - 1];
-        if (sync->helped != HELPED_PENDING || sync->dry_run ||
-            (policy->syncing && policy->sync.id == sync->id) || !is_past_effect(sync, spinning_usec))
-                return;
+                if (sync->helped != HELPED_PENDING || sync->dry_run ||
+                    (policy->syncing && policy->sync.id == sync->id) || !is_past_effect(sync, spinning_usec))
+                        continue;
 
-        sync->helped = HELPED_NO;
-        judge(policy, sync, events);
+                sync->helped = HELPED_NO;
+                judge(policy, sync, events);
+        }
 }
 
 void sync_policy_note_judged(
@@ -106,9 +100,6 @@ void sync_policy_adopt(SyncPolicy *policy, History *history, uint64_t now_usec) 
 /* The sync under way */
 
 void sync_policy_start(SyncPolicy *policy, History *history, const Sync *sync, EngineEvents *events) {
-        /* A further sync is needed, so the last one did not help. */
-        sync_policy_judge_last(policy, history, USEC_INFINITY, events);
-
         policy->syncing = true;
         policy->filesystems_answered_usec = 0;
         policy->sync = *sync;
@@ -214,8 +205,8 @@ void sync_policy_end(
         sync->result = result;
         sync->duration_usec = usec_subtract(end_usec, sync->start.monotonic_usec);
 
-        /* A failed sync needs no time to have an effect, so it is retried at once, but only once. */
-        if (result != SYNC_FAILED || policy->last_sync.result == SYNC_FAILED)
+        /* A sync that was not made has no effect to wait for, so it is retried at once, but only once. */
+        if (sync_was_made(sync) || !sync_was_made(&policy->last_sync))
                 pacing->last_end_usec = end_usec;
         if (sync->dry_run)
                 pacing->n_unhelpful++;

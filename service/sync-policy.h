@@ -79,13 +79,9 @@ bool sync_policy_is_in_kernel(const SyncPolicy *policy);
  * stall. */
 void sync_policy_adopt(SyncPolicy *policy, History *history, uint64_t now_usec);
 
-/* Workers were seen spinning at spinning_usec. If the last sync of the ongoing episode should have had its
- * effect by then, it did not help. */
-void sync_policy_judge_last(
-                SyncPolicy *policy,
-                History *history,
-                uint64_t spinning_usec,
-                EngineEvents *events);
+/* Workers were seen spinning at spinning_usec. Syncs of the ongoing episode that should have had their effect
+ * by then did not help. */
+void sync_policy_judge(SyncPolicy *policy, History *history, uint64_t spinning_usec, EngineEvents *events);
 
 /* The end of the episode has decided whether these of its syncs helped: a mask of indices. */
 void sync_policy_note_judged(

@@ -13,7 +13,7 @@
 #define SECONDS(n) ((uint64_t) ((n) *1e6))
 #define NEVER USEC_INFINITY
 
-#define GROUPS_MAX (LOADS_MAX + 16)
+#define GROUPS_MAX (TALLIES_MAX + 16)
 #define GROUP_WORKERS_MAX 1000
 #define TURNS_MAX 4
 #define WORKERS_MAX 4096
@@ -33,7 +33,7 @@ typedef struct Group {
 typedef struct Answers {
         uint64_t filesystems_usec; /* NEVER: they hang */
         uint64_t everything_usec;
-        bool no_filesystems;
+        bool no_filesystems, one_fails;
         bool filesystems_cure, everything_cures;
         uint64_t cure_usec; /* so long after the answer */
 } Answers;
@@ -407,6 +407,10 @@ static void filesystems_answer_with(Fixture *f, SyncResult result, uint32_t n) {
                 g_strlcpy(filesystems[i].type, "ext4", sizeof(filesystems[i].type));
                 filesystems[i].duration_usec = f->answers.filesystems_usec;
                 filesystems[i].result = FILESYSTEM_OK;
+        }
+        if (f->answers.one_fails) {
+                filesystems[0].result = FILESYSTEM_FAILED;
+                result = SYNC_FAILED;
         }
 
         f->filesystems_at_usec = NEVER;
@@ -824,7 +828,7 @@ static void run_other_works(Fixture *f, size_t n, uint32_t n_spinning) {
 }
 
 static void test_many_works(Fixture *f, gconstpointer data) {
-        static const size_t counts[] = { 15, 16, LOADS_MAX - 1, LOADS_MAX, GROUPS_MAX - 2 };
+        static const size_t counts[] = { 15, 16, LOADS_MAX - 1, LOADS_MAX, LOADS_MAX + 14, GROUPS_MAX - 2 };
 
         for (size_t i = 0; i < ELEMENTSOF(counts); i++) {
                 start(f, 8);
@@ -850,6 +854,20 @@ static void test_many_works(Fixture *f, gconstpointer data) {
                 g_assert_cmpuint(run_until(f, EVENT_EPISODE_STARTED, SECONDS(10)), !=, NEVER);
                 g_assert_cmpstr(engine_episode(f->engine)->work, ==, WORK);
         }
+}
+
+/* Waiting workers that count are as many as spinning ones. */
+static void test_many_works_that_wait(Fixture *f, gconstpointer data) {
+        set(f, SETTING_COUNT_WAITING, "yes");
+        set(f, SETTING_THRESHOLD, "1d");
+        group(f, 0);
+        run_other_works(f, LOADS_MAX, 1);
+        scan(f);
+        run(f, SECONDS(20));
+        run_workers(f, 0, 0, 14);
+        scan(f);
+        g_assert_cmpuint(run_until(f, EVENT_EPISODE_STARTED, SECONDS(20)), !=, NEVER);
+        g_assert_cmpstr(engine_episode(f->engine)->work, ==, WORK);
 }
 
 static void test_works_are_judged_apart(Fixture *f, gconstpointer data) {
@@ -1674,6 +1692,55 @@ static void test_helped_later(Fixture *f, gconstpointer data) {
         g_assert_cmpint(f->ended.syncs[1].helped, ==, HELPED_YES);
         g_assert_cmpuint(f->ended.sync_count, ==, 2);
         g_assert_cmpuint(engine_syncs_unhelpful(f->engine), ==, 0);
+}
+
+/* A sync that is requested at the end of another one says nothing of that one: the stall ends a moment after
+ * both. */
+static void test_requested_at_the_end_of_another(Fixture *f, gconstpointer data) {
+        set(f, SETTING_SYNC_METHOD, "sync");
+        f->answers.everything_cures = true;
+        f->answers.cure_usec = SECONDS(2);
+        begin_crowd(f);
+        request_sync(f);
+        run(f, SECONDS(20));
+        g_assert_cmpuint(f->n_sync_ids, ==, 2);
+        assert_once(f, EVENT_EPISODE_ENDED);
+        g_assert_cmpint(f->ended.syncs[0].helped, ==, HELPED_YES);
+        g_assert_cmpuint(engine_syncs_unhelpful(f->engine), ==, 0);
+}
+
+/* One filesystem fails, as on a dying disk, and the others are synced: that counts as a sync. */
+static void test_one_filesystem_fails(Fixture *f, gconstpointer data) {
+        set(f, SETTING_SYNC_METHOD, "syncfs");
+        f->answers.one_fails = true;
+        begin_crowd(f);
+        run(f, SECONDS(3600));
+        g_assert_cmpint(engine_last_sync(f->engine)->result, ==, SYNC_FAILED);
+        g_assert_cmpint(f->last[EVENT_SYNC_JUDGED].helped, ==, HELPED_NO);
+        assert_once(f, EVENT_SYNCS_UNHELPFUL);
+        g_assert_cmpuint(f->n_sync_ids, <=, 8);
+
+        start(f, 8);
+        set(f, SETTING_SYNC_METHOD, "syncfs");
+        f->answers.one_fails = true;
+        be_cured_by_filesystems(f);
+        begin_crowd(f);
+        run(f, SECONDS(20));
+        g_assert_cmpint(f->ended.outcome, ==, OUTCOME_RECOVERED);
+}
+
+/* A dry run does not hide the real sync before it. */
+static void test_dry_run_after_a_sync(Fixture *f, gconstpointer data) {
+        set(f, SETTING_RECOVERY, "0");
+        set(f, SETTING_SYNC_METHOD, "sync");
+        begin_crowd(f);
+        run(f, SECONDS(1));
+        set(f, SETTING_DRY_RUN, "yes");
+        run(f, SECONDS(30));
+        g_assert_cmpuint(engine_episode(f->engine)->n_syncs, >=, 2);
+        g_assert_cmpuint(engine_episode(f->engine)->sync_count, ==, 1);
+        g_assert_cmpint(engine_episode(f->engine)->syncs[0].helped, ==, HELPED_NO);
+        g_assert_cmpuint(engine_syncs_unhelpful(f->engine), ==, 1);
 }
 
 /* The newest syncs are kept. */
@@ -2720,6 +2787,7 @@ int main(int argc, char **argv) {
                 { "/engine/rules/count-waiting", test_count_waiting },
                 { "/engine/rules/poll-interval", test_poll_interval },
                 { "/engine/rules/many-works", test_many_works },
+                { "/engine/rules/many-works-that-wait", test_many_works_that_wait },
                 { "/engine/rules/works-are-judged-apart", test_works_are_judged_apart },
                 { "/engine/rules/other-work-is-not-synced-for", test_other_work_is_not_synced_for },
                 { "/engine/rules/crowd-size", test_crowd_size },
@@ -2769,6 +2837,9 @@ int main(int argc, char **argv) {
                 { "/engine/sync/cleared", test_cleared },
                 { "/engine/sync/helped-later", test_helped_later },
                 { "/engine/sync/many-syncs-in-an-episode", test_many_syncs_in_an_episode },
+                { "/engine/sync/requested-at-the-end-of-another", test_requested_at_the_end_of_another },
+                { "/engine/sync/one-filesystem-fails", test_one_filesystem_fails },
+                { "/engine/sync/dry-run-after-a-sync", test_dry_run_after_a_sync },
                 { "/engine/sync/unhelpful-for-hours", test_unhelpful_for_hours },
                 { "/engine/sync/unhelpful-across-episodes", test_unhelpful_across_episodes },
                 { "/engine/sync/reset-when-helped", test_reset_when_helped },
