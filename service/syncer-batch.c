@@ -46,12 +46,12 @@ static SyncResult combine_results(const FilesystemSync *results, size_t n) {
         for (size_t i = 0; i < n; i++)
                 switch (results[i].result) {
                 case FILESYSTEM_PENDING:
-                case FILESYSTEM_SLOW:
                 case FILESYSTEM_TIMEOUT:
                         return SYNC_STALLED;
                 case FILESYSTEM_FAILED:
                         has_failed = true;
                         break;
+                case FILESYSTEM_SLOW:
                 case FILESYSTEM_OK:
                         has_ok = true;
                         break;

@@ -21,9 +21,9 @@ typedef struct Syncer Syncer;
 typedef struct SyncerHandlers {
         /* The end of syncer_sync_filesystems(): all filesystems have answered or timed out. has_any is false
          * if there is none (then SYNC_OK), or if they could not be listed (then SYNC_FAILED or SYNC_STALLED).
-         * Otherwise SYNC_STALLED if one has not ended; SYNC_FAILED if one failed or none could be reached;
-         * else SYNC_OK. The list is valid until the next call. It begins with those that are not ok, followed
-         * by those that took longest. */
+         * Otherwise SYNC_STALLED if one has not ended and makes no progress; SYNC_FAILED if one failed or
+         * none could be reached; else SYNC_OK, also if one is slow. The list is valid until the next call. It
+         * begins with those that are not ok, followed by those that took longest. */
         void (*filesystems_synced)(
                         bool has_any,
                         SyncResult result,
