@@ -3,10 +3,11 @@
 /*
  * Scans a proc root for running kernel workers.
  *
- * A scan lists the kernel threads and reads the name of each (comm, cheap). It reads stat only if the name
- * shows a matching work or, with want_others, any work; and of the workers of the last scan, instead of the
- * name. If none of these is a kernel thread, it reads a few more stats to find one. Since the files are read
- * at different times, only stat decides: its name, state, flags and times are consistent.
+ * A scan lists the kernel threads and reads the name of each (comm, cheap), at most scans only of workers. It
+ * reads stat only if the name shows a matching work or, with want_others, any work; and of the workers of the
+ * last scan, instead of the name. If none of these is a kernel thread, it reads a few more stats to find one.
+ * Since the files are read at different times, only stat decides: its name, state, flags and times are
+ * consistent.
  */
 
 #include "kworkers.h"
@@ -29,6 +30,10 @@
 
 /* The most stats that a scan reads of workers that run another work. */
 #define OTHER_READS_MAX 64
+
+/* The names of kernel threads that are no workers are read at one scan of this many. They never become
+ * workers; only their pids may be used again, by a worker. */
+#define OTHERS_PERIOD 8
 
 /* The initial size, so that the first stall of an ordinary machine needs no allocation. */
 #define WORKERS_MIN 4096
@@ -62,6 +67,7 @@ struct KworkerReader {
         size_t n_others;
         unsigned n_other_reads;
 
+        unsigned n_scans;
         bool found_kthread;
 };
 
@@ -190,7 +196,7 @@ static int scan_stat(KworkerReader *reader, pid_t pid, int fd, const ScanOptions
                 return 0;
         }
 
-        kept_files_keep(&reader->files.stats, pid, take_fd(&stat_fd));
+        kept_files_keep(&reader->files.stats, (KeptFile){ .pid = pid, .fd = take_fd(&stat_fd) });
         *ret = worker;
         return 1;
 }
@@ -218,31 +224,43 @@ static int scan_other(
         return r;
 }
 
+/* Whether a name says that its thread never was a worker and never will be one. A new thread has the name of
+ * kthreadd until its creator gives it its own (kernel/kthread.c of the kernel). */
+static bool is_name_of_other(const char *name) {
+        return strncmp(name, "kworker/", strlen("kworker/")) != 0 && !streq(name, "kthreadd");
+}
+
 /* Scans one thread. Returns 1 for a worker that counts, 0 for any other thread, or a negative errno. */
 static int scan_thread(KworkerReader *reader, pid_t pid, const ScanOptions *options, Worker *ret) {
-        int stat_fd = kept_files_acquire(&reader->files.stats, pid);
-        int name_fd = kept_files_acquire(&reader->files.comms, pid);
+        KeptFile stat = kept_files_acquire(&reader->files.stats, pid);
+        KeptFile comm = kept_files_acquire(&reader->files.comms, pid);
         char name[WORKER_NAME_MAX + 1];
         int r;
 
+        if (stat.fd < 0 && comm.is_other && reader->n_scans % OTHERS_PERIOD != 0) {
+                kept_files_keep(&reader->files.comms, comm);
+                return 0;
+        }
+
         /* It was running at the last scan. Unless the thread is gone, its stat suffices. */
-        if (stat_fd >= 0) {
-                r = scan_stat(reader, pid, stat_fd, options, ret);
+        if (stat.fd >= 0) {
+                r = scan_stat(reader, pid, stat.fd, options, ret);
                 if (r >= 0) {
-                        kept_files_keep(&reader->files.comms, pid, name_fd);
+                        kept_files_keep(&reader->files.comms, comm);
                         return r;
                 }
         }
 
-        r = read_name(reader, pid, &name_fd, name);
+        r = read_name(reader, pid, &comm.fd, name);
         if (r < 0)
                 return r;
 
         /* In a list of all processes, only names of workers are kept open. */
-        if (reader->list.kthreads_only || strncmp(name, "kworker/", strlen("kworker/")) == 0)
-                kept_files_keep(&reader->files.comms, pid, name_fd);
+        comm.is_other = is_name_of_other(name);
+        if (reader->list.kthreads_only || !comm.is_other)
+                kept_files_keep(&reader->files.comms, comm);
         else
-                (void) close(name_fd);
+                (void) close(comm.fd);
 
         if (!name_counts(name, options->glob))
                 return scan_other(reader, pid, name, options, ret);
@@ -325,6 +343,7 @@ static void begin_scan(KworkerReader *reader) {
         return_unused_memory(reader);
         proc_files_begin_scan(&reader->files, /* spare_memory= */ reader->last->n_workers > 0);
 
+        reader->n_scans++;
         reader->found_kthread = false;
         reader->current->n_workers = 0;
         reader->n_others = 0;

@@ -51,7 +51,7 @@ static void kept_files_free(KeptFiles *kept) {
         free(kept->new_files);
 }
 
-int kept_files_acquire(KeptFiles *kept, pid_t pid) {
+KeptFile kept_files_acquire(KeptFiles *kept, pid_t pid) {
         /* Files of lower pids belong to threads that are gone. */
         for (; kept->next < kept->n_files; kept->next++) {
                 const KeptFile *file = kept->files + kept->next;
@@ -60,25 +60,25 @@ int kept_files_acquire(KeptFiles *kept, pid_t pid) {
                         break;
                 if (file->pid == pid) {
                         kept->next++;
-                        return file->fd;
+                        return *file;
                 }
                 (void) close(file->fd);
         }
 
-        return -EBADF;
+        return KEPT_FILE_NONE(pid);
 }
 
-void kept_files_keep(KeptFiles *kept, pid_t pid, int fd) {
+void kept_files_keep(KeptFiles *kept, KeptFile file) {
         size_t n_taken = kept->n_new_files + kept->n_files - kept->next;
 
-        if (fd < 0)
+        if (file.fd < 0)
                 return;
         if (n_taken >= kept->n_allowed) {
-                (void) close(fd);
+                (void) close(file.fd);
                 return;
         }
 
-        kept->new_files[kept->n_new_files++] = (KeptFile){ .pid = pid, .fd = fd };
+        kept->new_files[kept->n_new_files++] = file;
 }
 
 /* Closes files that this scan did not reach, and keeps the others for the next. */

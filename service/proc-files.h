@@ -15,7 +15,10 @@
 typedef struct KeptFile {
         pid_t pid;
         int fd;
+        bool is_other; /* of a thread that is no kernel worker */
 } KeptFile;
+
+#define KEPT_FILE_NONE(p) ((KeptFile){ .pid = (p), .fd = -EBADF })
 
 /* The kept files of the last scan and of the scan under way, sorted by pid. */
 typedef struct KeptFiles {
@@ -47,12 +50,12 @@ void proc_files_close(ProcFiles *files);
 void proc_files_begin_scan(ProcFiles *files, bool spare_memory);
 void proc_files_end_scan(ProcFiles *files);
 
-/* Returns the kept file of a thread, now owned by the caller, or a negative value. */
-int kept_files_acquire(KeptFiles *kept, pid_t pid);
+/* Returns the kept file of a thread, now owned by the caller, or one whose descriptor is negative. */
+KeptFile kept_files_acquire(KeptFiles *kept, pid_t pid);
 
-/* Keeps an open file for the next scan, or closes it if no more may be kept. Owns fd from now on. Ignores a
- * negative fd. */
-void kept_files_keep(KeptFiles *kept, pid_t pid, int fd);
+/* Keeps an open file for the next scan, or closes it if no more may be kept. Owns its descriptor from now on.
+ * Ignores a file whose descriptor is negative. */
+void kept_files_keep(KeptFiles *kept, KeptFile file);
 
 /* Reads a file of a thread from its start with one read(2): the proc filesystem returns a short file whole.
  * *fd is the kept file, or negative. A kept file belongs to the thread for which it was opened. If the pid
