@@ -99,7 +99,7 @@ static const char *besides_setting(GVariant *properties, SettingId id) {
 static void check_dry_run(Doctor *doctor, GVariant *properties) {
         if (!lookup_true(properties, "DryRun"))
                 return;
-        add(doctor, "dry run", RESULT_BAD, g_strdup("wbwatchd makes no automatic syncs"));
+        add(doctor, "dry run", RESULT_BAD, g_strdup("wbwatchd is in a dry run"));
         findings_advise(doctor->findings, "End the dry run: `wbctl set DryRun=no`%s.",
                         besides_setting(properties, SETTING_DRY_RUN));
 }

@@ -292,10 +292,10 @@ static void print_stored(bool runtime, unsigned ids, GVariant *before) {
 
         if (runtime)
                 printf("This lasts until wbwatchd is started or reloaded;\n"
-                       "`wbctl reset --runtime` takes it back.\n");
+                       "`wbctl reset --runtime` undoes it.\n");
         else
                 printf("Stored in " STORED_FILE ", which overrides all other files;\n"
-                       "`wbctl reset` takes it back.\n");
+                       "`wbctl reset` undoes it.\n");
 
         for (SettingId id = 0; before && id < _SETTING_MAX; id++) {
                 const SettingInfo *info = &setting_table[id];
@@ -408,7 +408,7 @@ int verb_reset(const Options *options, char **arguments) {
         if (before)
                 ids = compare_settings(before, after);
         if (ids == 0)
-                printf("There was nothing to take back.\n");
+                printf("There was nothing to undo.\n");
         else
                 print_changes(&options->terminal, ids, before, after);
         return 0;

@@ -32,7 +32,7 @@ static const Verb verbs[] = {
         { "metrics", "", "Print metrics for Prometheus", 0, 0, verb_metrics },
         { "get", "[NAME...]", "Show settings and their origins", 0, SIZE_MAX, verb_get },
         { "set", "NAME=VALUE...", "Change settings permanently; all or none", 1, SIZE_MAX, verb_set },
-        { "reset", "[NAME...]", "Take back what was set, all or these settings", 0, SIZE_MAX, verb_reset },
+        { "reset", "[NAME...]", "Undo settings made over the bus, all or these", 0, SIZE_MAX, verb_reset },
         { "pause", "[DURATION]", "Suspend automatic syncs, for DURATION (1h)", 0, 1, verb_pause },
         { "resume", "", "End a pause", 0, 0, verb_resume },
         { "inhibit", "COMMAND...", "Suspend automatic syncs while COMMAND runs", 1, SIZE_MAX, verb_inhibit },

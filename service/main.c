@@ -187,7 +187,7 @@ static GOptionContext *option_context_new(Options *options) {
                         context, "Detects kernel workers that are stuck in inode_switch_wbs, and frees them "
                                  "by writing the filesystems back.");
         g_option_context_set_description(
-                        context, "See wbwatchd(8) and wbwatch.conf(5); wbctl(1) shows and steers it.");
+                        context, "See wbwatchd(8) and wbwatch.conf(5); wbctl(1) shows and controls it.");
         return context;
 }
 

@@ -380,24 +380,24 @@ static void test_settings(BusFixture *fixture, gconstpointer data) {
                 { "set ThresholdSec=20s",
                   "ThresholdSec=20s  bus (permanent)\n  before: 1s      %s:2\n"
                   "Stored in /var/lib/wbwatch/wbwatch.conf, which overrides all other files;\n"
-                  "`wbctl reset` takes it back.\n" },
+                  "`wbctl reset` undoes it.\n" },
                 { "set --runtime ThresholdSec=30s DryRun=yes",
                   "ThresholdSec=30s  bus\n  before: 20s     bus (permanent)\n"
                   "DryRun=yes        bus\n  before: no      built-in\n"
                   "This lasts until wbwatchd is started or reloaded;\n"
-                  "`wbctl reset --runtime` takes it back.\n" },
+                  "`wbctl reset --runtime` undoes it.\n" },
                 { "reset --runtime ThresholdSec",
                   "ThresholdSec=20s  bus (permanent)\n  before: 30s     bus\n" },
                 { "reset", "ThresholdSec=1s  %s:2\n  before: 20s    bus (permanent)\n"
                            "DryRun=no        built-in\n  before: yes    bus\n" },
-                { "reset", "There was nothing to take back.\n" },
+                { "reset", "There was nothing to undo.\n" },
                 { "--json set ThresholdSec=9s", "" },
                 { "--json reset ThresholdUSec", "" },
                 { "get ThresholdSec", "ThresholdSec=1s  %s:2\n" },
                 { "set CrowdSize=5",
                   "CrowdSize=5  bus (permanent)\n  before: 3  command line\n"
                   "Stored in /var/lib/wbwatch/wbwatch.conf, which overrides all other files;\n"
-                  "`wbctl reset` takes it back.\n"
+                  "`wbctl reset` undoes it.\n"
                   "CrowdSize is on the command line of wbwatchd, which overrides it at the next\nstart.\n" },
         };
         _cleanup_client_ Client *client = NULL;
