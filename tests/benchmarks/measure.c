@@ -470,7 +470,7 @@ void trace_end(Tracer *tracer, const char *name, double *ret_all, double *ret_na
 #define PRESSED_USEC (500 * USEC_PER_MSEC)
 #define PRESSED_WINDOW_USEC (2 * USEC_PER_SEC)
 
-Pressed pressed_begin(void) {
+static Pressed pressed_now(void) {
         Pressed pressed = { .begin_usec = usec_now(CLOCK_MONOTONIC) };
         _cleanup_close_ int fd = kernel_file_open(KERNEL_FILE_CPU_PRESSURE);
         char text[KERNEL_FILE_TEXT_MAX];
@@ -480,8 +480,16 @@ Pressed pressed_begin(void) {
         return pressed;
 }
 
+/* The first event may be for what was waited in the window before it. */
+Pressed pressed_begin(void) {
+        Pressed pressed = pressed_now();
+
+        g_usleep(PRESSED_WINDOW_USEC);
+        return pressed;
+}
+
 double pressed_since(Pressed before) {
-        Pressed now = pressed_begin();
+        Pressed now = pressed_now();
 
         return (double) MIN(
                         (now.total_usec - before.total_usec) / PRESSED_USEC,

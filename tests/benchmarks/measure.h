@@ -101,7 +101,8 @@ typedef struct Usage {
 Usage usage_of(pid_t pid);
 Usage usage_since(pid_t pid, Usage before);
 
-/* At most how many events of CPU pressure the kernel has sent since an earlier moment. */
+/* At most how many events of CPU pressure the kernel has sent since an earlier moment. The first function
+ * takes the 2 s of which an event tells. */
 typedef struct Pressed {
         uint64_t begin_usec;
         uint64_t total_usec; /* for which tasks have waited for a CPU, as in /proc/pressure/cpu */
