@@ -11,6 +11,7 @@
 #include "jobs.h"
 #include "kernel-fixes.h"
 #include "metrics.h"
+#include "write-all.h"
 
 /* The rest of the 2 s within which verbs that read end. */
 #define WRITE_TIMEOUT_USEC (400 * USEC_PER_MSEC)
@@ -19,23 +20,9 @@ typedef struct MetricsFile {
         const char *path, *text;
 } MetricsFile;
 
-static int write_all(int fd, const char *text) {
-        for (size_t left = strlen(text); left > 0;) {
-                ssize_t n = write(fd, text, left);
-
-                if (n < 0 && errno != EINTR)
-                        return -errno;
-                if (n > 0) {
-                        text += n;
-                        left -= (size_t) n;
-                }
-        }
-        return 0;
-}
-
 /* Anyone may read it: collectors run as other users. */
 static int fill(int fd, const char *text) {
-        int r = fchmod(fd, 0644) < 0 ? -errno : write_all(fd, text);
+        int r = fchmod(fd, 0644) < 0 ? -errno : write_all(fd, text, strlen(text));
 
         if (close(fd) < 0 && r >= 0)
                 r = -errno;

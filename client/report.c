@@ -15,6 +15,7 @@
 #include "report-parts.h"
 #include "report-summary.h"
 #include "root-file.h"
+#include "write-all.h"
 
 #define TIMEOUT_USEC (15 * USEC_PER_SEC)
 
@@ -57,17 +58,6 @@ static bool is_stdout(const char *path) {
         return streq(path, "-");
 }
 
-static int write_all(int fd, const GByteArray *data) {
-        for (size_t done = 0; done < data->len;) {
-                ssize_t n = write(fd, data->data + done, data->len - done);
-
-                if (n < 0 && errno != EINTR)
-                        return -errno;
-                done += n > 0 ? (size_t) n : 0;
-        }
-        return 0;
-}
-
 /* Only its owner may read it. A part of a report is not left behind. */
 static int write_file(const void *userdata, FILE *out) {
         const Output *output = userdata;
@@ -76,7 +66,7 @@ static int write_file(const void *userdata, FILE *out) {
         if (fd < 0)
                 return -errno;
         if (output->archive)
-                r = write_all(fd, output->archive);
+                r = write_all(fd, output->archive->data, output->archive->len);
         if (close(fd) < 0 && r >= 0)
                 r = -errno;
         if (r < 0 || !output->archive)
@@ -89,7 +79,7 @@ static int write_stdout(const void *userdata, FILE *out) {
         const Output *output = userdata;
 
         (void) signal(SIGPIPE, SIG_IGN);
-        return write_all(STDIN_FILENO, output->archive);
+        return write_all(STDIN_FILENO, output->archive->data, output->archive->len);
 }
 
 static int remove_file(const void *userdata, FILE *out) {

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "log.h"
+#include "write-all.h"
 
 /* The suffix that mkstemp(3) requires. */
 #define TEMPORARY_SUFFIX ".XXXXXX"
@@ -78,22 +79,6 @@ static void remove_temporary_files(const char *folder, const char *prefix) {
                 if (g_str_has_prefix(entry->d_name, prefix) &&
                     strlen(entry->d_name) == strlen(prefix) + strlen(TEMPORARY_SUFFIX))
                         (void) unlinkat(dirfd(directory), entry->d_name, 0);
-}
-
-static int write_all(int fd, const char *text, size_t size) {
-        while (size > 0) {
-                ssize_t n = write(fd, text, size);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-
-                text += n;
-                size -= (size_t) n;
-        }
-
-        return 0;
 }
 
 /* Writes a file to disk, readable by everyone. */
