@@ -30,12 +30,16 @@ static int fill(int fd, const char *text) {
 }
 
 /* Replaces the file as a whole, so that a collector never reads a part of it. Its name in the meantime does
- * not end in .prom, which collectors read. */
+ * not end in .prom, which collectors read, and is the same each time: a run that is killed leaves one file at
+ * most, which the next run replaces. */
 static int write_file(const void *userdata, FILE *out) {
         const MetricsFile *file = userdata;
-        g_autofree char *temporary = g_strdup_printf("%s.XXXXXX", file->path);
-        int fd = mkostemp(temporary, O_CLOEXEC), r;
+        g_autofree char *temporary = g_strdup_printf("%s.wbctl-new", file->path);
+        int fd, r;
 
+        /* Whatever has the name, also a link that somebody else put there, is not written to. */
+        (void) unlink(temporary);
+        fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0)
                 return -errno;
         r = fill(fd, file->text);
