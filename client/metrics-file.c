@@ -69,13 +69,17 @@ static int write_or_complain(const char *path, const char *text) {
 int verb_metrics(const Options *options, char **arguments) {
         _cleanup_(answers_clear) Answers answers = {};
         uint64_t deadline_usec = usec_now(CLOCK_MONOTONIC) + ANSWER_TIMEOUT_USEC;
+        /* A container has the kernel of this machine. */
+        bool is_our_kernel = destination_get()->kind != DESTINATION_HOST;
         g_autoptr(GVariant) fixes = NULL;
         g_autofree char *text = NULL;
         KernelFixes kernel;
 
-        kernel_fixes_start(&kernel, options->table);
+        if (is_our_kernel)
+                kernel_fixes_start(&kernel, options->table);
         answers_read(&answers, 1u << QUESTION_PROPERTIES);
-        fixes = kernel_fixes_finish(&kernel, deadline_usec);
+        if (is_our_kernel)
+                fixes = kernel_fixes_finish(&kernel, deadline_usec);
         text = metrics_write(METRICS_TEXT, answers.values[QUESTION_PROPERTIES], fixes);
         if (options->output && !streq(options->output, "-"))
                 return write_or_complain(options->output, text);

@@ -310,7 +310,7 @@ static void add_fixes(Writer *writer, GVariant *fixes) {
         const char *name;
         gboolean fixed;
 
-        if (g_variant_n_children(fixes) == 0)
+        if (!fixes || g_variant_n_children(fixes) == 0)
                 return;
         /* The words of `wbctl doctor --batch=prometheus`: node_exporter wants one help for one name. */
         begin(writer, "wbwatch_kernel_fixed", METRIC_GAUGE,

@@ -21,5 +21,5 @@ const char *metrics_media_type(MetricsFormat format);
 MetricsFormat metrics_negotiate(const char *accept);
 
 /* All metrics. properties: the reply of GetAll (a{sv}), or NULL if wbwatchd did not answer. What it lacks is
- * left out. fixes: of kernel_fixes_finish(). */
+ * left out. fixes: of kernel_fixes_finish(), or NULL if the kernel is not known. */
 char *metrics_write(MetricsFormat format, GVariant *properties, GVariant *fixes);

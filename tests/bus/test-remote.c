@@ -99,6 +99,17 @@ static void run_check(
                 g_assert_cmpstr(err, ==, "");
 }
 
+/* The output of a run that succeeds, without messages. */
+static char *run_wait_out(BusFixture *fixture, Run *run) {
+        char *out = read_all(run->stdout_fd);
+        g_autofree char *err = read_all(run->stderr_fd);
+
+        g_test_message("%s%s", out, err);
+        g_assert_cmpint(process_wait_end(&run->process, fixture->deadline_usec), ==, 0);
+        g_assert_cmpstr(err, ==, "");
+        return out;
+}
+
 typedef struct Case {
         const char *arguments;
         int status;
@@ -171,6 +182,41 @@ static void test_host(BusFixture *fixture, gconstpointer data) {
         write_program(fixture, "ssh", BRIDGE);
         check_cases(fixture, NO_BUS, UID_ROOT, "-H web1", cases, ELEMENTSOF(cases));
         check_cases(fixture, NO_BUS, UID_ROOT, "--host=web1", all_verbs, ELEMENTSOF(all_verbs));
+        fixture_stop_daemon(fixture);
+}
+
+/* A table by which each kernel is free of a bug. */
+#define TABLE "/run/kernels.conf"
+
+static void write_table(void) {
+        static const char text[] = "[Table]\nDate=2026-11-20\n"
+                                   "[Fix made-up]\nIntroduced=999.0\nFixed=999.1\nNotAffected=*\n";
+        g_autoptr(GError) error = NULL;
+
+        g_file_set_contents(TABLE, text, -1, &error);
+        g_assert_no_error(error);
+}
+
+/* Which bugs the kernel of this machine has says nothing about the host. */
+static void test_host_metrics(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = NULL;
+        g_autofree char *here = NULL, *there = NULL;
+        Run run;
+
+        fixture_start_bus(fixture);
+        client = start_daemon(fixture);
+        write_program(fixture, "ssh", BRIDGE);
+        write_table();
+
+        run = run_start(fixture, fixture->bus_address, UID_ROOT, "metrics --table=" TABLE);
+        here = run_wait_out(fixture, &run);
+        g_assert_nonnull(strstr(here, "wbwatch_up 1\n"));
+        g_assert_nonnull(strstr(here, "wbwatch_kernel_fixed{fix=\"made-up\"} 1\n"));
+
+        run = run_start(fixture, NO_BUS, UID_ROOT, "-H web1 metrics --table=" TABLE);
+        there = run_wait_out(fixture, &run);
+        g_assert_nonnull(strstr(there, "wbwatch_up 1\n"));
+        g_assert_null(strstr(there, "wbwatch_kernel_fixed"));
         fixture_stop_daemon(fixture);
 }
 
@@ -373,6 +419,8 @@ static void test_machine(BusFixture *fixture, gconstpointer data) {
         static const Case cases[] = {
                 { "-M box status", 0, "Container: box\n", "" },
                 { "-M box episodes", 0, "No stall since wbwatchd started.\n", "in the container box" },
+                /* It has the kernel of this machine. */
+                { "-M box metrics --table=" TABLE, 0, "wbwatch_kernel_fixed{fix=\"made-up\"} 1\n", "" },
                 { "-M box doctor", 255, "", "does not work with --host and --machine" },
                 { "-M gone status", 4, "", "There is no running container gone" },
         };
@@ -383,6 +431,7 @@ static void test_machine(BusFixture *fixture, gconstpointer data) {
 
         fixture_start_bus(fixture);
         client = start_daemon(fixture);
+        write_table();
         g_assert_no_errno(g_mkdir_with_parents("/run/systemd/machines", 0755));
         g_file_set_contents("/run/systemd/machines/box", machine, -1, &error);
         g_assert_no_error(error);
@@ -554,6 +603,7 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
 
         FIXTURE_TEST("/remote/host/verbs", test_host);
+        FIXTURE_TEST("/remote/host/metrics", test_host_metrics);
         FIXTURE_TEST("/remote/host/arguments", test_host_arguments);
         FIXTURE_TEST("/remote/host/fails", test_host_fails);
         FIXTURE_TEST("/remote/host/refuses", test_host_refuses);
