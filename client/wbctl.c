@@ -20,6 +20,7 @@ typedef struct Verb {
         size_t max_arguments;
         int (*run)(const Options *options, char **arguments);
         bool is_local; /* it reads files of the machine it runs on */
+        bool holds_fd; /* of the daemon; ssh does not pass descriptors */
 } Verb;
 
 static const Verb verbs[] = {
@@ -35,7 +36,8 @@ static const Verb verbs[] = {
         { "reset", "[NAME...]", "Undo settings made over the bus, all or these", 0, SIZE_MAX, verb_reset },
         { "pause", "[DURATION]", "Suspend automatic syncs, for DURATION (1h)", 0, 1, verb_pause },
         { "resume", "", "End a pause", 0, 0, verb_resume },
-        { "inhibit", "COMMAND...", "Suspend automatic syncs while COMMAND runs", 1, SIZE_MAX, verb_inhibit },
+        { "inhibit", "COMMAND...", "Suspend automatic syncs while COMMAND runs", 1, SIZE_MAX, verb_inhibit,
+          .holds_fd = true },
         { "inhibitors", "", "List who suspends automatic syncs", 0, 0, verb_inhibitors },
         { "sync", "", "Sync now, and wait until the sync has ended", 0, 0, verb_sync },
         { "report", "", "Make an archive for a bug report", 0, 0, verb_report, true },
@@ -254,6 +256,10 @@ static int check_destination(const Verb *verb) {
         if (verb->is_local)
                 return usage("%s examines the machine it runs on, and does not work with --host and "
                              "--machine: run it there, as in `ssh HOST wbctl %s`",
+                             verb->name, verb->name);
+        if (verb->holds_fd && destination_get()->kind == DESTINATION_HOST)
+                return usage("%s holds a descriptor, which ssh does not pass, and does not work with --host: "
+                             "run it there, as in `ssh HOST wbctl %s COMMAND`",
                              verb->name, verb->name);
         if (option)
                 return usage("--%s needs the journal, which --host and --machine do not read: run wbctl "

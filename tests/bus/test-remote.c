@@ -171,6 +171,8 @@ static void test_host(BusFixture *fixture, gconstpointer data) {
                 { "sync --filesystem=x", 2, "", "its path is empty, relative, or" },
                 { "doctor", 255, "", "as in `ssh HOST wbctl doctor`" },
                 { "report", 2, "", "as in `ssh HOST wbctl report`" },
+                { "inhibit true", 2, "", "as in `ssh HOST wbctl inhibit COMMAND`" },
+                { "inhibitors", 0, "No inhibitor is held.\n", "" },
                 { "status -n 5", 2, "", "--lines needs the journal" },
                 { "episodes -b", 2, "", "--boot needs the journal" },
                 { "episodes -D /var", 2, "", "--directory needs the journal" },
@@ -421,6 +423,7 @@ static void test_machine(BusFixture *fixture, gconstpointer data) {
                 { "-M box episodes", 0, "No stall since wbwatchd started.\n", "in the container box" },
                 /* It has the kernel of this machine. */
                 { "-M box metrics --table=" TABLE, 0, "wbwatch_kernel_fixed{fix=\"made-up\"} 1\n", "" },
+                { "-M box inhibit echo held", 0, "held\n", "" },
                 { "-M box doctor", 255, "", "does not work with --host and --machine" },
                 { "-M gone status", 4, "", "There is no running container gone" },
         };
