@@ -38,6 +38,10 @@ bool destination_is_remote(void) {
         return wanted.kind == DESTINATION_HOST || wanted.kind == DESTINATION_MACHINE;
 }
 
+bool destination_is_below(const char *root) {
+        return streq(root, "/") || named_bus() || wanted.kind == DESTINATION_SOCKET;
+}
+
 /* The command line */
 
 /* libsystemd ignores a container with an invalid name, or one of digits alone, and connects to the host. */

@@ -34,6 +34,10 @@ const Destination *destination_get(void);
 /* Whether the command line names another host or a container: files of this machine say nothing about it. */
 bool destination_is_remote(void);
 
+/* Whether that is the machine whose folders are below root: with another one than "/", only if the caller
+ * names a bus or a socket. */
+bool destination_is_below(const char *root);
+
 /* Begins to connect. The bus is not ready yet: a host or a socket that refuses shows later. -EAGAIN: as many
  * connections as the other end allows wait to be accepted. */
 int destination_start(const Destination *destination, sd_bus **ret);

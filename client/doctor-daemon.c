@@ -17,8 +17,7 @@
 #define STUCK_WORK "inode_switch_wbs"
 
 bool doctor_has_bus(const Doctor *doctor) {
-        return !doctor_has_other_root(doctor) || getenv("DBUS_SYSTEM_BUS_ADDRESS") ||
-               destination_get()->kind == DESTINATION_SOCKET;
+        return destination_is_below(doctor->root);
 }
 
 /* Asks for the properties and the episodes, and writes them as text, behind a '+'; or an error message; or

@@ -109,6 +109,12 @@ static const Part parts[] = {
         { NULL, NULL, write_names },
 };
 
+/* Whether the part is about the examined machine, and not about the daemon of this one. */
+static bool is_about_root(const ReportOptions *options, const Part *part) {
+        return part->write != write_verb || streq(part->arguments[0], "doctor") ||
+               destination_is_below(options->root);
+}
+
 /* From a job to the result of its part */
 
 typedef struct PartJob {
@@ -119,6 +125,8 @@ typedef struct PartJob {
 static int run_part(const void *userdata, FILE *out) {
         const PartJob *job = userdata;
 
+        if (!is_about_root(job->options, job->part))
+                return 0;
         return job->part->write(job->options, job->part->arguments, out);
 }
 
@@ -128,6 +136,8 @@ static char *describe_missing(const ReportOptions *options, const Job *job, cons
         const char *text = job->result->str;
         char timeout[DURATION_SIZE];
 
+        if (!is_about_root(options, part))
+                return g_strdup("wbwatchd is not examined with --root");
         if (job->timed_out)
                 return g_strdup_printf(
                                 "given up after %s%s",

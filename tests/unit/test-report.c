@@ -707,6 +707,32 @@ static void test_output_stdout(void) {
         assert_has(errors, " parts are missing or incomplete: summary.txt in it says why.\n");
 }
 
+/* The daemon of this machine is not that of another root; one that the caller names may be. */
+static void test_other_root(void) {
+        _cleanup_machine_ Machine machine = machine_new();
+        static const char *const files[] = { "status.txt",    "status.json", "episodes.txt",
+                                             "episodes.json", "list.json",   "settings.txt" };
+        g_autofree char *list = NULL, *summary = NULL, *named = NULL;
+
+        g_free(run(&machine,
+                   "unset DBUS_SYSTEM_BUS_ADDRESS; $wbctl report --root=$root -o here &"
+                   "$wbctl --socket=/nonexistent report --root=$root -o named; wait",
+                   0, NULL));
+        list = run(&machine, "tar -tJf here", 0, NULL);
+        summary = run(&machine, "tar -xJOf here summary.txt", 0, NULL);
+        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+                g_autofree char *line =
+                                g_strdup_printf("\n    %s: wbwatchd is not examined with --root\n", files[i]);
+
+                assert_lacks(list, files[i]);
+                assert_has(summary, line);
+        }
+        assert_has(list, "\ndoctor.txt\n");
+
+        named = run(&machine, "tar -xJOf named summary.txt", 0, NULL);
+        assert_has(named, "\n    status.txt: wbctl: wbwatchd is not running, or has no socket at ");
+}
+
 /* A filesystem without room, and one that cannot be written to. Nothing is left there. */
 static void test_full_disk(void) {
         _cleanup_machine_ Machine machine = machine_new();
@@ -789,6 +815,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/report/output-errors", test_output_errors);
         g_test_add_func("/report/output-first", test_output_first);
         g_test_add_func("/report/output-stdout", test_output_stdout);
+        g_test_add_func("/report/other-root", test_other_root);
         g_test_add_func("/report/full-disk", test_full_disk);
         g_test_add_func("/report/hanging-disk", test_hanging_disk);
         g_test_add_func("/report/bug-script", test_bug_script);
