@@ -211,13 +211,11 @@ typedef struct Mounts {
         GPtrArray *with_lazytime, *with_stripe; /* mountpoints */
 } Mounts;
 
-/* Whether the options of the superblock, at the end of a line of mountinfo, contain one that begins with
- * these words. */
-static bool has_super_option(const char *line, const char *option) {
-        const char *end = strstr(line, " - "), *options = end ? strrchr(end + strlen(" - "), ' ') : NULL;
-        g_auto(GStrv) list = options ? g_strsplit(options + 1, ",", -1) : NULL;
+/* Whether the options of the superblock contain one that begins with these words. */
+static bool has_super_option(const Mount *mount, const char *option) {
+        g_auto(GStrv) list = g_strsplit(mount->super_options, ",", -1);
 
-        for (char **candidate = list; candidate && *candidate; candidate++)
+        for (char **candidate = list; *candidate; candidate++)
                 if (g_str_has_prefix(*candidate, option))
                         return true;
         return false;
@@ -233,9 +231,9 @@ static void add_mount(Mounts *mounts, const char *line) {
         filesystems_add(&mounts->list, &mount);
         if (mounts->list.n == n_before)
                 return;
-        if (has_super_option(line, "lazytime"))
+        if (has_super_option(&mount, "lazytime"))
                 g_ptr_array_add(mounts->with_lazytime, g_strdup(mount.mountpoint));
-        if (has_super_option(line, "stripe="))
+        if (has_super_option(&mount, "stripe="))
                 g_ptr_array_add(mounts->with_stripe, g_strdup(mount.mountpoint));
 }
 
