@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "values.h"
+#include "verdict.h"
 
 typedef enum MetricType {
         METRIC_GAUGE,
@@ -160,16 +161,8 @@ static void add_flag(Writer *writer, const char *name, bool value, const char *h
         add_number(writer, value);
 }
 
-static bool is_paused(GVariant *properties) {
-        g_autoptr(GVariant) inhibitors = lookup_list(properties, "Inhibitors");
-
-        return lookup_is(properties, "State", "paused") ||
-               lookup_number_or_zero(properties, "PausedUntilUSec") > 0 ||
-               (inhibitors && g_variant_n_children(inhibitors) > 0);
-}
-
 static void add_flags(Writer *writer, GVariant *properties) {
-        add_flag(writer, "wbwatch_paused", is_paused(properties),
+        add_flag(writer, "wbwatch_paused", syncs_are_suspended(properties),
                  "Whether automatic syncs are suspended, by a pause or an inhibitor.");
         add_flag(writer, "wbwatch_dry_run", lookup_true(properties, "DryRun"),
                  "Whether wbwatchd does everything but the sync.");

@@ -39,15 +39,15 @@ bool facts_are_ongoing(const Facts *facts) {
         return facts->episode && lookup_is(facts->episode, "Outcome", "ongoing");
 }
 
-static size_t count_inhibitors(const Facts *facts) {
-        g_autoptr(GVariant) inhibitors = lookup_list(facts->properties, "Inhibitors");
+static size_t count_inhibitors(GVariant *properties) {
+        g_autoptr(GVariant) inhibitors = lookup_list(properties, "Inhibitors");
 
         return inhibitors ? g_variant_n_children(inhibitors) : 0;
 }
 
-static bool facts_are_paused(const Facts *facts) {
-        return streq(facts->state, "paused") || count_inhibitors(facts) > 0 ||
-               lookup_number_or_zero(facts->properties, "PausedUntilUSec") > 0;
+bool syncs_are_suspended(GVariant *properties) {
+        return lookup_is(properties, "State", "paused") || count_inhibitors(properties) > 0 ||
+               lookup_number_or_zero(properties, "PausedUntilUSec") > 0;
 }
 
 static bool facts_are_dry_run(const Facts *facts) {
@@ -160,11 +160,11 @@ static void unhelpful_append(GString *out, const Facts *facts) {
 static void outlook_append(GString *out, const Facts *facts) {
         if (streq(facts->state, "syncing"))
                 sync_append(out, facts);
-        else if (count_inhibitors(facts) > 0)
+        else if (count_inhibitors(facts->properties) > 0)
                 g_string_append(out,
                                 "`wbctl sync` syncs now, `wbctl inhibitors` lists who suspends automatic "
                                 "syncs.");
-        else if (facts_are_paused(facts))
+        else if (syncs_are_suspended(facts->properties))
                 g_string_append(out, "`wbctl sync` syncs now, `wbctl resume` ends the pause.");
         else if (facts_are_dry_run(facts))
                 g_string_append(out, "`wbctl sync` syncs now.");
@@ -242,7 +242,7 @@ static void sentence_append(GString *out, const Facts *facts, Verdict verdict) {
                 span = span_format(facts_age(facts, "StateSinceUSec"));
                 g_string_append_printf(
                                 out,
-                                count_inhibitors(facts) > 0
+                                count_inhibitors(facts->properties) > 0
                                                 ? "The pause has lasted %s; `wbctl inhibitors` lists who "
                                                   "makes "
                                                   "it last."
@@ -274,8 +274,8 @@ static Colour verdict_colour(Verdict verdict, bool syncs_automatically) {
 void headline_append(GString *out, const Facts *facts) {
         const char *glyph = facts->terminal->utf8 ? "● " : "";
         g_autoptr(GString) words = g_string_new(NULL);
-        bool paused = facts_are_paused(facts), dry_run = facts_are_dry_run(facts);
-        size_t n_inhibitors = count_inhibitors(facts);
+        bool paused = syncs_are_suspended(facts->properties), dry_run = facts_are_dry_run(facts);
+        size_t n_inhibitors = count_inhibitors(facts->properties);
         Verdict verdict = verdict_of(facts);
 
         sentence_append(words, facts, verdict);
@@ -301,7 +301,7 @@ void headline_append(GString *out, const Facts *facts) {
 static const char *describe_response(const Facts *facts) {
         if (streq(facts->state, "syncing"))
                 return "; syncing";
-        if (facts_are_paused(facts))
+        if (syncs_are_suspended(facts->properties))
                 return "; paused";
         if (facts_are_dry_run(facts))
                 return "; dry run";
@@ -344,7 +344,7 @@ char *verdict_summarize(const Facts *facts) {
                 return g_strdup("wbwatchd did not list its episodes");
         default:
                 return g_strdup_printf(
-                                "no stall%s%s", facts_are_paused(facts) ? "; paused" : "",
+                                "no stall%s%s", syncs_are_suspended(facts->properties) ? "; paused" : "",
                                 facts_are_dry_run(facts) ? "; dry run" : "");
         }
 }

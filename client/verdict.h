@@ -51,5 +51,9 @@ char *verdict_summarize(const Facts *facts);
 /* "6 spinning, 2 waiting; longest run 31s" */
 char *describe_workers(GVariant *properties);
 
+/* Whether automatic syncs are suspended, by a pause or an inhibitor. A sync under way hides that from State.
+ */
+bool syncs_are_suspended(GVariant *properties);
+
 /* Why the daemon does not see all kernel workers, or NULL. */
 const char *fault_of(GVariant *properties);
