@@ -85,7 +85,39 @@ static bool is_unhelpful(const Facts *facts) {
         return lookup_number_or_zero(facts->properties, "SyncsUnhelpful") >= SYNCS_UNHELPFUL_REPORTED;
 }
 
+static bool filesystem_hangs(GVariant *filesystem) {
+        return lookup_is(filesystem, "Result", "timeout") || lookup_is(filesystem, "Result", "pending");
+}
+
+/* Whether its data is still being written, or was written after the last sync had given it up. */
+static bool filesystem_is_late(const Facts *facts, GVariant *filesystem) {
+        return lookup_is(filesystem, "Result", "slow") ||
+               lookup_number_or_zero(filesystem, "DurationUSec") >
+                               lookup_number_or_zero(facts->properties, "LastSyncDurationUSec");
+}
+
+/* What has become of a sync that stalled, which counts as ended. The result of a filesystem changes when its
+ * sync returns after all; a sync(2) leaves no such trace. VERDICT_WELL: nothing hangs. */
+static Verdict judge_last_sync(const Facts *facts) {
+        g_autoptr(GVariant) filesystems = lookup_list(facts->properties, "FilesystemResults");
+        Verdict verdict = VERDICT_SYNC_STALLED;
+
+        if (!lookup_is(facts->properties, "LastSyncResult", "stalled"))
+                return VERDICT_WELL;
+        for (size_t i = 0; filesystems && i < g_variant_n_children(filesystems); i++) {
+                g_autoptr(GVariant) filesystem = g_variant_get_child_value(filesystems, i);
+
+                if (filesystem_hangs(filesystem))
+                        return VERDICT_SYNC_HANGS;
+                if (filesystem_is_late(facts, filesystem))
+                        verdict = VERDICT_WELL;
+        }
+        return verdict;
+}
+
 Verdict verdict_of(const Facts *facts) {
+        Verdict last_sync = judge_last_sync(facts);
+
         if (facts_are_ongoing(facts))
                 return VERDICT_STUCK;
         if (!facts->knows_episodes)
@@ -94,10 +126,11 @@ Verdict verdict_of(const Facts *facts) {
                 return VERDICT_FAULT;
         if (matches_nothing(facts->properties))
                 return VERDICT_GLOB;
-        /* LastSyncResult is that of the previous sync until this one has stalled. */
+        /* What is known of the last sync is about another one. */
         if (streq(facts->state, "syncing"))
-                return lookup_is(facts->properties, "LastSyncResult", "stalled") ? VERDICT_SYNC_HANGS
-                                                                                 : VERDICT_SYNCING;
+                return VERDICT_SYNCING;
+        if (last_sync != VERDICT_WELL)
+                return last_sync;
         if (is_unhelpful(facts))
                 return VERDICT_UNHELPFUL;
         if (is_outlived(facts))
@@ -133,16 +166,20 @@ char *describe_workers(GVariant *properties) {
 }
 
 static void sync_append(GString *out, const Facts *facts) {
-        bool hangs = lookup_is(facts->properties, "LastSyncResult", "stalled");
-        g_autofree char *span = span_format(facts_age(facts, hangs ? "LastSyncUSec" : "StateSinceUSec"));
+        g_autofree char *span = span_format(facts_age(facts, "StateSinceUSec"));
 
-        if (hangs)
-                g_string_append_printf(
-                                out,
-                                "A sync has not returned for %s: a disk or a filesystem does not answer.",
-                                span);
-        else
-                g_string_append_printf(out, "A sync has been under way for %s.", span);
+        g_string_append_printf(out, "A sync has been under way for %s.", span);
+}
+
+static void stalled_append(GString *out, const Facts *facts, bool hangs) {
+        g_autofree char *span = span_format(facts_age(facts, "LastSyncUSec"));
+
+        g_string_append_printf(
+                        out,
+                        hangs ? "A sync has not returned for %s: a disk or a filesystem does not answer."
+                              : "The last sync, %s ago, stalled: a disk or a filesystem did not answer. "
+                                "`wbctl sync` tries again.",
+                        span);
 }
 
 static void unhelpful_append(GString *out, const Facts *facts) {
@@ -168,6 +205,8 @@ static void outlook_append(GString *out, const Facts *facts) {
                 g_string_append(out, "`wbctl sync` syncs now, `wbctl resume` ends the pause.");
         else if (facts_are_dry_run(facts))
                 g_string_append(out, "`wbctl sync` syncs now.");
+        else if (judge_last_sync(facts) == VERDICT_SYNC_HANGS)
+                stalled_append(out, facts, true);
         else if (is_unhelpful(facts))
                 unhelpful_append(out, facts);
         else
@@ -223,8 +262,11 @@ static void sentence_append(GString *out, const Facts *facts, Verdict verdict) {
                                 last_was_dry_run(facts) ? "dry run" : "sync", workers);
                 break;
         case VERDICT_SYNCING:
-        case VERDICT_SYNC_HANGS:
                 sync_append(out, facts);
+                break;
+        case VERDICT_SYNC_HANGS:
+        case VERDICT_SYNC_STALLED:
+                stalled_append(out, facts, verdict == VERDICT_SYNC_HANGS);
                 break;
         case VERDICT_UNKNOWN:
                 g_string_append_printf(
@@ -329,6 +371,9 @@ char *verdict_summarize(const Facts *facts) {
         case VERDICT_SYNC_HANGS:
                 span = span_format(facts_age(facts, "LastSyncUSec"));
                 return g_strdup_printf("a sync has not returned for %s: a disk does not answer", span);
+        case VERDICT_SYNC_STALLED:
+                span = span_format(facts_age(facts, "LastSyncUSec"));
+                return g_strdup_printf("the last sync, %s ago, stalled: a disk did not answer", span);
         case VERDICT_UNHELPFUL:
                 return g_strdup_printf("the last %" PRIu64 " syncs did not end a stall", n_unhelpful);
         case VERDICT_OUTLIVED:

@@ -20,17 +20,18 @@ typedef struct Facts {
 
 typedef enum Verdict {
         VERDICT_WELL,
-        VERDICT_RUNNING,     /* matching workers run, but are not stuck */
-        VERDICT_RECOVERY,    /* the Recovery time after a sync */
-        VERDICT_SYNCING,     /* without a stall */
-        VERDICT_UNKNOWN,     /* the episodes are missing */
-        VERDICT_STUCK,       /* workers are stuck now */
-        VERDICT_SYNC_HANGS,  /* without a stall */
-        VERDICT_UNHELPFUL,   /* syncs do not help here */
-        VERDICT_OUTLIVED,    /* the last stall ended, but not by a sync */
-        VERDICT_PAUSED_LONG, /* somebody may have forgotten the pause */
-        VERDICT_FAULT,       /* the daemon cannot see all kernel workers */
-        VERDICT_GLOB,        /* Glob matches no kernel worker */
+        VERDICT_RUNNING,      /* matching workers run, but are not stuck */
+        VERDICT_RECOVERY,     /* the Recovery time after a sync */
+        VERDICT_SYNCING,      /* without a stall */
+        VERDICT_UNKNOWN,      /* the episodes are missing */
+        VERDICT_STUCK,        /* workers are stuck now */
+        VERDICT_SYNC_HANGS,   /* a filesystem of the last sync has not answered yet */
+        VERDICT_SYNC_STALLED, /* the last sync; whether it has returned is not known */
+        VERDICT_UNHELPFUL,    /* syncs do not help here */
+        VERDICT_OUTLIVED,     /* the last stall ended, but not by a sync */
+        VERDICT_PAUSED_LONG,  /* somebody may have forgotten the pause */
+        VERDICT_FAULT,        /* the daemon cannot see all kernel workers */
+        VERDICT_GLOB,         /* Glob matches no kernel worker */
 } Verdict;
 
 /* episodes: the reply of ListEpisodes, or NULL. To be undone by facts_done(). */

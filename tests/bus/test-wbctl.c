@@ -2,10 +2,12 @@
 
 /*
  * wbctl with the real daemon, bus and journal. `wbctl episodes`: what earlier daemons and boots recorded, and
- * a journal that is missing or hangs. The verbs that change something: what they say, and what it is then.
+ * a journal that is missing or hangs. `wbctl health` while a sync hangs. The verbs that change something:
+ * what they say, and what it is then.
  */
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
@@ -14,6 +16,7 @@
 #include "episode-history.h"
 #include "journal.h"
 #include "messages.h"
+#include "own-disk.h"
 #include "own-journal.h"
 
 /* A stall needs no CPU time, and is over at once. */
@@ -366,6 +369,82 @@ static void test_hang(BusFixture *fixture, gconstpointer data) {
         fixture_stop_daemon(fixture);
 }
 
+/* ---- health ---- */
+
+static Client *start_daemon_with(BusFixture *fixture, const char *settings) {
+        Client *client;
+
+        fixture_start_bus(fixture);
+        fixture_write_config(fixture, settings);
+        client = client_new(fixture, UID_ROOT);
+        fixture_start_daemon(fixture, NULL);
+        g_free(client_wait_owner(client, BUS_NAME));
+        return client;
+}
+
+/* Runs wbctl until it exits with this status. Returns what it printed then. */
+static char *wait_status(BusFixture *fixture, const char *arguments, int status) {
+        for (;;) {
+                g_autofree char *out = NULL, *err = NULL;
+
+                if (run_wbctl(fixture, arguments, &out, &err) == status)
+                        return g_steal_pointer(&out);
+                g_assert_cmpint(g_get_monotonic_time(), <, fixture->deadline_usec);
+        }
+}
+
+static void assert_status(BusFixture *fixture, const char *arguments, int status, const char *prefix) {
+        g_autofree char *out = NULL, *err = NULL;
+
+        g_assert_cmpint(run_wbctl(fixture, arguments, &out, &err), ==, status);
+        g_assert_true(g_str_has_prefix(out, prefix));
+}
+
+/* sync(2) does not return. Whether it has returned since is known after the next one. */
+static void test_health_sync(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client =
+                        start_daemon_with(fixture, "[Watch]\nSyncMethod=sync\nSyncTimeoutSec=1s\n");
+
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGSTOP);
+        assert_status(fixture, "sync", 1, "");
+        assert_status(fixture, "health", 1, "NOT OK: the last sync, ");
+        fixture_signal_helper(fixture, HELPER_SYNC, SIGCONT);
+        g_free(wait_status(fixture, "sync", 0));
+        assert_status(fixture, "health", 0, "OK: no stall\n");
+        fixture_stop_daemon(fixture);
+}
+
+static void write_to(const OwnDisk *disk) {
+        g_autofree char *path = g_build_filename(disk->folder, "file", NULL);
+        g_autofree char *data = g_malloc0(1 << 20);
+        g_autoptr(GError) error = NULL;
+
+        g_file_set_contents_full(path, data, 1 << 20, G_FILE_SET_CONTENTS_NONE, 0600, &error);
+        g_assert_no_error(error);
+}
+
+/* The syncfs(2) of a filesystem does not return, until its disk answers again. At first it may seem slow:
+ * other filesystems are being written. */
+static void test_health_filesystem(BusFixture *fixture, gconstpointer data) {
+        OwnDisk outer = own_disk_new(), inner = own_disk_new_on(&outer);
+        _cleanup_client_ Client *client =
+                        start_daemon_with(fixture, "[Watch]\nSyncMethod=syncfs\nFilesystemTimeoutSec=1s\n");
+        g_autofree char *hanging = NULL, *healthy = NULL;
+
+        own_disk_freeze(&outer);
+        write_to(&inner);
+        assert_status(fixture, "sync", 1, "");
+        hanging = wait_status(fixture, "health", 1);
+        g_assert_true(g_str_has_prefix(hanging, "NOT OK: a sync has not returned for "));
+        own_disk_thaw(&outer);
+        healthy = wait_status(fixture, "health", 0);
+        g_assert_cmpstr(healthy, ==, "OK: no stall\n");
+
+        fixture_stop_daemon(fixture);
+        own_disk_done(&inner);
+        own_disk_done(&outer);
+}
+
 /* ---- settings ---- */
 
 static void test_settings(BusFixture *fixture, gconstpointer data) {
@@ -456,6 +535,8 @@ int main(int argc, char **argv) {
                 puts("# systemd-journald or a machine ID is missing: skipping "
                      "/wbctl/episodes/{boots,forged}");
 
+        FIXTURE_TEST("/wbctl/health/sync", test_health_sync);
+        FIXTURE_TEST("/wbctl/health/filesystem", test_health_filesystem);
         FIXTURE_TEST("/wbctl/settings", test_settings);
         FIXTURE_TEST("/wbctl/pause", test_pause);
 

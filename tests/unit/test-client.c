@@ -534,6 +534,15 @@ static char *status_of(
         "'SpinningCount': <uint32 " #spinning ">, 'WaitingCount': <uint32 " #waiting                         \
         ">, 'WorkerCount': <uint32 " #total ">, 'LongestRunUSec': <uint64 31000000>"
 
+/* A sync that stalled after 10 s, and what has become of its filesystems. */
+#define STALLED(filesystems)                                                                                 \
+        "'LastSyncResult': <'stalled'>, 'LastSyncUSec': <uint64 1699999640000000>, 'LastSyncDurationUSec': " \
+        "<uint64 10000000>, 'FilesystemResults': <@aa{sv} [" filesystems "]>"
+#define ANSWERED "{'Mountpoint': <'/'>, 'DurationUSec': <uint64 30000>, 'Result': <'ok'>}"
+#define FROZEN ANSWERED ", {'Mountpoint': <'/srv'>, 'DurationUSec': <uint64 10000000>, 'Result': <'timeout'>}"
+#define SLOW ANSWERED ", {'Mountpoint': <'/srv'>, 'DurationUSec': <uint64 10000000>, 'Result': <'slow'>}"
+#define LATE ANSWERED ", {'Mountpoint': <'/srv'>, 'DurationUSec': <uint64 15000000>, 'Result': <'ok'>}"
+
 static void test_status_headline(void) {
         static const struct {
                 const char *properties, *episodes, *headline;
@@ -589,9 +598,25 @@ static void test_status_headline(void) {
                 { "{'State': <'syncing'>, 'StateSinceUSec': <uint64 1699999998000000>, 'LastSyncResult': "
                   "<'ok'>}",
                   RECOVERED, "A sync has been under way for 2s." },
-                { "{'State': <'syncing'>, 'LastSyncUSec': <uint64 1699999640000000>, "
-                  "'LastSyncResult': <'stalled'>}",
-                  OUTLIVED, "A sync has not returned for 6min: " },
+                /* What is known of the last sync is not about this one. */
+                { "{'State': <'syncing'>, 'StateSinceUSec': <uint64 1699999998000000>, " STALLED(FROZEN) "}",
+                  RECOVERED, "A sync has been under way for 2s." },
+                { "{'State': <'recovery'>, " STALLED(FROZEN) "}", OUTLIVED,
+                  "A sync has not returned for 6min: a disk or a filesystem does not answer." },
+                { "{'State': <'idle'>, " STALLED(FROZEN) "}", NO_EPISODES,
+                  "A sync has not returned for 6min: " },
+                { "{'State': <'recovery'>, " STALLED(FROZEN) ", " COUNTS(1, 0, 1) "}", ONGOING,
+                  "Kernel workers are stuck in inode_switch_wbs (1 spinning; longest run 31s). A sync has "
+                  "not returned for 6min: a disk or a filesystem does not answer." },
+                /* Its sync has returned, after that; or it is still being written. */
+                { "{'State': <'idle'>, " STALLED(LATE) "}", RECOVERED, "All is well: " },
+                { "{'State': <'idle'>, " STALLED(SLOW) "}", RECOVERED, "All is well: " },
+                { "{'State': <'idle'>, " STALLED(LATE) "}", OUTLIVED, "Syncs did not end the last stall." },
+                /* sync(2) did not return in time, and nothing tells what has become of it. */
+                { "{'State': <'idle'>, " STALLED(ANSWERED) "}", RECOVERED,
+                  "The last sync, 6min ago, stalled: a disk or a filesystem did not answer. `wbctl sync` "
+                  "tries again." },
+                { "{'State': <'idle'>, " STALLED("") "}", RECOVERED, "The last sync, 6min ago, stalled: " },
                 { "{'State': <'idle'>, 'SyncsUnhelpful': <uint32 5>}", RECOVERED,
                   "Syncs do not help here: the last 5 did not end a stall. At most one per hour follows." },
                 { "{'State': <'idle'>}", OUTLIVED, "Syncs did not end the last stall." },
@@ -1733,8 +1758,11 @@ static void test_health(void) {
                 { "{'State': <'idle'>, 'SyncsUnhelpful': <uint32 1>}", OUTLIVED,
                   "NOT OK: syncs did not end the last stall", 1 },
                 { "{'State': <'idle'>, 'SyncsUnhelpful': <uint32 0>}", OUTLIVED, "OK: no stall", 0 },
-                { "{'State': <'syncing'>, 'LastSyncResult': <'stalled'>}", RECOVERED,
+                { "{'State': <'idle'>, " STALLED(FROZEN) "}", RECOVERED,
                   "NOT OK: a sync has not returned for ", 1 },
+                { "{'State': <'idle'>, " STALLED(ANSWERED) "}", RECOVERED, "NOT OK: the last sync, ", 1 },
+                { "{'State': <'idle'>, " STALLED(LATE) "}", RECOVERED, "OK: no stall", 0 },
+                { "{'State': <'syncing'>, " STALLED(FROZEN) "}", RECOVERED, "OK: no stall", 0 },
                 { "{'State': <'paused'>, 'StateSinceUSec': <uint64 1>}", RECOVERED, "NOT OK: paused for ",
                   1 },
                 { "{'State': <'idle'>, 'Fault': <'no kernel threads\033'>}", RECOVERED,

@@ -15,6 +15,18 @@ export const inhibitors = properties => properties.Inhibitors ?? [];
 
 const isUnhelpful = properties => properties.SyncsUnhelpful >= SYNCS_UNHELPFUL_REPORTED;
 
+// What has become of a sync that stalled, which counts as ended: "sync-hangs", "sync-stalled", or null if nothing hangs.
+// The result of a filesystem changes when its sync returns after all; a sync(2) leaves no such trace.
+function judgeLastSync({ LastSyncResult, LastSyncDurationUSec, FilesystemResults = [] }) {
+    if (LastSyncResult !== "stalled")
+        return null;
+    if (FilesystemResults.some(({ Result }) => ["timeout", "pending"].includes(Result)))
+        return "sync-hangs";
+    return FilesystemResults.some(({ Result, DurationUSec }) => Result === "slow" || DurationUSec > LastSyncDurationUSec)
+        ? null
+        : "sync-stalled";
+}
+
 // As service/common/glob.c: what stands before the first special character must begin like a worker's name.
 function matchesNothing(glob) {
     const [literal] = glob.match(/^([^*?[\\@!+]|[@!+](?!\())*/);
@@ -33,8 +45,11 @@ export function verdictOf(properties, episodes, now) {
         return "fault";
     if (matchesNothing(properties.Glob))
         return "glob";
+    // What is known of the last sync is about another one.
     if (properties.State === "syncing")
-        return properties.LastSyncResult === "stalled" ? "sync-hangs" : "syncing";
+        return "syncing";
+    if (judgeLastSync(properties))
+        return judgeLastSync(properties);
     if (isUnhelpful(properties))
         return "unhelpful";
     if (properties.SyncsUnhelpful > 0 && newest?.Outcome === "outlived")
@@ -59,12 +74,12 @@ export function describeWorkers({ SpinningCount, WaitingCount, LongestRunUSec })
     return format(_("$0; longest run $1"), parts.join(", "), formatSpan(LongestRunUSec));
 }
 
-function describeSync(properties, now) {
-    if (properties.LastSyncResult === "stalled")
-        return format(_("A sync has not returned for $0: a disk or a filesystem does not answer."),
-                      formatSpan(now - properties.LastSyncUSec));
-    return format(_("A sync has been under way for $0."), formatSpan(now - properties.StateSinceUSec));
-}
+const describeSync = (properties, now) =>
+    format(_("A sync has been under way for $0."), formatSpan(now - properties.StateSinceUSec));
+
+const describeHang = (properties, now) =>
+    format(_("A sync has not returned for $0: a disk or a filesystem does not answer."),
+           formatSpan(now - properties.LastSyncUSec));
 
 function describeUnhelpful(properties) {
     return isUnhelpful(properties)
@@ -78,6 +93,8 @@ function describeOutlook(properties, now) {
         return describeSync(properties, now);
     if (isPaused(properties) || properties.DryRun)
         return _("No sync follows by itself: “Sync now” syncs.");
+    if (judgeLastSync(properties) === "sync-hangs")
+        return describeHang(properties, now);
     if (isUnhelpful(properties))
         return describeUnhelpful(properties);
     return properties.State === "recovery"
@@ -96,8 +113,12 @@ function describeSentence(verdict, properties, newest, now) {
             ? _("Recovery time after a dry run; matching workers: $0.")
             : _("Recovery time after a sync; matching workers: $0."), workers);
     case "syncing":
-    case "sync-hangs":
         return describeSync(properties, now);
+    case "sync-hangs":
+        return describeHang(properties, now);
+    case "sync-stalled":
+        return format(_("The last sync, $0 ago, stalled: a disk or a filesystem did not answer. “Sync now” tries again."),
+                      formatSpan(now - properties.LastSyncUSec));
     case "unknown":
         return format(_("It is not known whether workers are stuck; matching workers: $0."), workers);
     case "stuck":
@@ -124,6 +145,7 @@ const TITLES = {
     unknown: () => [_("Not known"), "warning"],
     stuck: () => [_("Stuck"), "danger"],
     "sync-hangs": () => [_("A sync hangs"), "danger"],
+    "sync-stalled": () => [_("A sync stalled"), "danger"],
     unhelpful: () => [_("Syncs do not help"), "danger"],
     outlived: () => [_("Syncs did not help"), "danger"],
     "paused-long": () => [_("Not protected"), "danger"],
