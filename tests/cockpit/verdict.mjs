@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 
 globalThis.window = { cockpit: {
     gettext: text => text,
+    ngettext: (one, many, n) => n === 1 ? one : many,
     format: (text, ...values) => text.replace(/\$(\d)/g, (_, i) => values[i]),
 } };
 const { headlineOf } = await import("../../client/cockpit/src/verdict.js");
@@ -37,6 +38,15 @@ const cases = {
     "sync/slow": [stalledWith({ ...frozen, Result: "slow" }), [], "All is well", ["All is well: no matching worker is running."]],
     "sync/stalled": [stalledWith(), [], "A sync stalled",
                      ["The last sync, 6min ago, stalled: a disk or a filesystem did not answer. “Sync now” tries again."]],
+    "pause/long": [pausedLong, [], "Not protected", ["The pause has lasted 25h; “Resume” ends it.", "Paused: no automatic syncs."]],
+    "pause/long-by-inhibitors": [{ ...pausedLong, Inhibitors: [{ Who: "x" }, { Who: "y" }] }, [], "Not protected",
+                                 ["The pause has lasted 25h; the inhibitors below make it last.",
+                                  "Paused by 2 inhibitors: no automatic syncs."]],
+    "pause/inhibited-during-a-sync": [{ State: "syncing", Inhibitors: [{ Who: "x" }] }, [], "Not protected",
+                                      ["A sync has been under way for 2s.", "Paused by 1 inhibitor: no automatic syncs."]],
+    "pause/inhibited-in-a-stall": [{ State: "paused", Inhibitors: [{ Who: "x" }] }, ongoing, "Stuck",
+                                   ["Kernel workers are stuck in w (none running). No sync follows by itself: “Sync now” syncs.",
+                                    "Paused by 1 inhibitor: no automatic syncs."]],
 };
 
 Object.entries(cases).forEach(([name, [properties, episodes, title, sentences]], i) => {

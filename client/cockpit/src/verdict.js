@@ -2,7 +2,7 @@
 
 // Whether all is well, as client/verdict.c decides it, in its words.
 
-import { _, format, formatSpan, isInfinite, USEC } from "./words.js";
+import { _, format, formatSpan, isInfinite, ngettext, USEC } from "./words.js";
 
 // After this many automatic syncs in a row that did not help, wbwatchd reports that they do not help here.
 const SYNCS_UNHELPFUL_REPORTED = 5;
@@ -10,8 +10,11 @@ const SYNCS_UNHELPFUL_REPORTED = 5;
 // A pause that has lasted this long may have been forgotten.
 const PAUSE_LONG_USEC = USEC.DAY;
 
-export const isPaused = properties => properties.State === "paused" || properties.PausedUntilUSec !== 0;
 export const inhibitors = properties => properties.Inhibitors ?? [];
+
+// A sync under way hides from State that automatic syncs are suspended.
+const isSuspended = properties =>
+    properties.State === "paused" || inhibitors(properties).length > 0 || properties.PausedUntilUSec !== 0;
 
 const isUnhelpful = properties => properties.SyncsUnhelpful >= SYNCS_UNHELPFUL_REPORTED;
 
@@ -91,7 +94,7 @@ function describeUnhelpful(properties) {
 function describeOutlook(properties, now) {
     if (properties.State === "syncing")
         return describeSync(properties, now);
-    if (isPaused(properties) || properties.DryRun)
+    if (isSuspended(properties) || properties.DryRun)
         return _("No sync follows by itself: “Sync now” syncs.");
     if (judgeLastSync(properties) === "sync-hangs")
         return describeHang(properties, now);
@@ -127,7 +130,9 @@ function describeSentence(verdict, properties, newest, now) {
     case "outlived":
         return describeUnhelpful(properties);
     case "paused-long":
-        return format(_("The pause has lasted $0; “Resume” ends it."), formatSpan(now - properties.StateSinceUSec));
+        return format(inhibitors(properties).length
+            ? _("The pause has lasted $0; the inhibitors below make it last.")
+            : _("The pause has lasted $0; “Resume” ends it."), formatSpan(now - properties.StateSinceUSec));
     case "fault":
         return format(_("Stalls may go undetected: $0"), properties.Fault);
     case "glob":
@@ -173,6 +178,10 @@ function describeAbsence(connection, error) {
     }
 }
 
+const describeSuspension = n => n
+    ? format(ngettext("Paused by $0 inhibitor: no automatic syncs.", "Paused by $0 inhibitors: no automatic syncs.", n), n)
+    : _("Paused: no automatic syncs.");
+
 // The headline: { title, level, sentences }.
 export function headlineOf({ connection, error, properties, episodes, now }) {
     if (connection !== "running" || !properties)
@@ -182,8 +191,8 @@ export function headlineOf({ connection, error, properties, episodes, now }) {
     const sentences = [describeSentence(verdict, properties, episodes?.at(-1), now)];
     let [title, level] = TITLES[verdict]();
 
-    if (isPaused(properties))
-        sentences.push(_("Paused: no automatic syncs."));
+    if (isSuspended(properties))
+        sentences.push(describeSuspension(inhibitors(properties).length));
     if (properties.DryRun)
         sentences.push(_("Dry run: no automatic syncs."));
     if (sentences.length > 1 && level !== "danger")
