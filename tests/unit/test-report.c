@@ -795,6 +795,26 @@ static void test_bug_script(void) {
         assert_has(bug, "\nKernel:        Linux version ");
 }
 
+/* Neither fails reportbug: no report is made, and then nothing is left; or its summary cannot be read. */
+static void test_bug_script_fails(void) {
+        _cleanup_machine_ Machine machine = machine_new();
+        g_autofree char *script = fixture_source_file("debian/wbwatch.bug-script"),
+                        *quoted = g_shell_quote(script),
+                        *command = g_strdup_printf(
+                                        "PATH=$root/bin:$PATH TMPDIR=$PWD sh %s 3>bug; ls; cat bug", quoted),
+                        *refused = NULL, *unread = NULL;
+
+        put_program(&machine, "bin/wbctl", "#!/bin/sh\nexit 1\n");
+        refused = run(&machine, command, 0, NULL);
+        g_assert_cmpstr(refused, ==, "bug\n");
+
+        put_program(&machine, "bin/wbctl", "#!/bin/sh\n: >\"${2#--output=}\"\n");
+        put_program(&machine, "bin/tar", "#!/bin/sh\nexit 2\n");
+        unread = run(&machine, command, 0, NULL);
+        assert_has(unread, "/wbwatch-report.tar.xz has the kernel's log");
+        assert_has(unread, "-- Summary by wbctl report --\n\nIt could not be read from the archive.\n");
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         (void) isolate(0);
@@ -819,6 +839,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/report/full-disk", test_full_disk);
         g_test_add_func("/report/hanging-disk", test_hanging_disk);
         g_test_add_func("/report/bug-script", test_bug_script);
+        g_test_add_func("/report/bug-script-fails", test_bug_script_fails);
 
         return g_test_run();
 }
