@@ -9,7 +9,8 @@
 
 #define UNIT "wbwatchd.service"
 
-/* An entry of wbwatchd has 4 KiB at most; the journal adds its own fields. */
+/* An entry of wbwatchd has 12 KiB at most: LOG_FIELDS_MAX, and its line with what precedes it. The journal
+ * adds its own fields. */
 #define ENTRY_MAX (128 * 1024)
 
 /* The child: it writes each entry behind its size, and at the end an int, 0 or a negative errno. */
