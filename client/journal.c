@@ -272,12 +272,6 @@ GPtrArray *journal_reader_finish(JournalReader *reader, uint64_t deadline_usec, 
         return entries;
 }
 
-GPtrArray *journal_read(const JournalQuery *query, int *ret_error) {
-        uint64_t deadline_usec = usec_add(usec_now(CLOCK_MONOTONIC), JOURNAL_TIMEOUT_USEC);
-
-        return journal_reader_finish(journal_reader_start(query), deadline_usec, ret_error);
-}
-
 char *journal_explain(const JournalQuery *query, int error) {
         g_autofree char *name = query->directory ? g_strdup_printf("The journal in %s", query->directory)
                                                  : g_strdup("The journal");

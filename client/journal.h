@@ -35,9 +35,6 @@ JournalReader *journal_reader_start(const JournalQuery *query);
  * reader (NULL) there are no entries, and *ret_error keeps its value. */
 GPtrArray *journal_reader_finish(JournalReader *reader, uint64_t deadline_usec, int *ret_error);
 
-/* Both, within JOURNAL_TIMEOUT_USEC. */
-GPtrArray *journal_read(const JournalQuery *query, int *ret_error);
-
 /* A sentence for the user, without the full stop, for an error of journal_reader_finish(). */
 char *journal_explain(const JournalQuery *query, int error);
 

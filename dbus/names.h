@@ -9,7 +9,6 @@
 #define BUS_INTERFACE "org.wbwatch1"
 
 /* The members that wbctl calls or listens to. */
-#define METHOD_PAUSE "Pause"
 #define METHOD_PAUSE_FOR "PauseFor"
 #define METHOD_RESUME "Resume"
 #define METHOD_INHIBIT "Inhibit"

@@ -114,13 +114,20 @@ static char *episode_text(GVariant *episode) {
         return dictionary_text(rest);
 }
 
-static GVariant *read_history(void) {
-        const JournalQuery query = { .message_ids = history_message_ids, .max_entries = 1000 };
-        g_autoptr(GPtrArray) entries = NULL;
+static GPtrArray *read_journal(const BusFixture *fixture, const JournalQuery *query) {
+        GPtrArray *entries;
         int error;
 
-        entries = journal_read(&query, &error);
+        entries = journal_reader_finish(
+                        journal_reader_start(query), (uint64_t) fixture->deadline_usec, &error);
         g_assert_cmpint(error, ==, 0);
+        return entries;
+}
+
+static GVariant *read_history(const BusFixture *fixture) {
+        const JournalQuery query = { .message_ids = history_message_ids, .max_entries = 1000 };
+        g_autoptr(GPtrArray) entries = read_journal(fixture, &query);
+
         return history_from_journal(entries);
 }
 
@@ -130,7 +137,7 @@ static void check_same(Client *client, BusFixture *fixture) {
         g_autofree char *expected_text = episode_text(expected), *found_text = NULL;
 
         own_journal_sync(fixture->deadline_usec);
-        history = read_history();
+        history = read_history(fixture);
         g_assert_cmpuint(g_variant_n_children(history), ==, 1);
         found = g_variant_get_child_value(history, 0);
         found_text = episode_text(found);
@@ -138,8 +145,8 @@ static void check_same(Client *client, BusFixture *fixture) {
 }
 
 /* How an older one is named: the second of its start, as the list prints it. */
-static char *first_start(void) {
-        g_autoptr(GVariant) history = read_history(), episode = g_variant_get_child_value(history, 0);
+static char *first_start(const BusFixture *fixture) {
+        g_autoptr(GVariant) history = read_history(fixture), episode = g_variant_get_child_value(history, 0);
         g_autoptr(GDateTime) time = NULL;
         guint64 usec;
 
@@ -177,28 +184,25 @@ static void check_filters(BusFixture *fixture) {
         }
 }
 
-static guint count_entries(const JournalQuery *query) {
-        g_autoptr(GPtrArray) entries = NULL;
-        int error;
+static guint count_entries(const BusFixture *fixture, const JournalQuery *query) {
+        g_autoptr(GPtrArray) entries = read_journal(fixture, query);
 
-        entries = journal_read(query, &error);
-        g_assert_cmpint(error, ==, 0);
         return entries->len;
 }
 
 /* Of a journal of years no more is read than is wanted. */
-static void check_bounds(void) {
+static void check_bounds(const BusFixture *fixture) {
         const uint64_t later_usec = (uint64_t) g_get_real_time() + USEC_PER_HOUR;
         const JournalQuery all = { .message_ids = history_message_ids, .max_entries = SIZE_MAX };
         JournalQuery some = all;
 
         some.max_entries = 2;
-        g_assert_cmpuint(count_entries(&some), ==, 2);
+        g_assert_cmpuint(count_entries(fixture, &some), ==, 2);
         some.counted_id = MESSAGE_EPISODE_STARTED;
-        g_assert_cmpuint(count_entries(&some), >, 2);
-        g_assert_cmpuint(count_entries(&some), <, count_entries(&all));
+        g_assert_cmpuint(count_entries(fixture, &some), >, 2);
+        g_assert_cmpuint(count_entries(fixture, &some), <, count_entries(fixture, &all));
         some.since_usec = later_usec;
-        g_assert_cmpuint(count_entries(&some), ==, 0);
+        g_assert_cmpuint(count_entries(fixture, &some), ==, 0);
 }
 
 /* Without a daemon there is what the journal has, and a note. */
@@ -245,7 +249,7 @@ static void test_boots(BusFixture *fixture, gconstpointer data) {
                       1);
         assert_counts(list, "\n1   ", 1);
 
-        start = first_start();
+        start = first_start(fixture);
         arguments = g_strdup_printf("episodes '%s'", start);
         older = wbctl(fixture, arguments);
         newer = wbctl(fixture, "episodes 1");
@@ -257,7 +261,7 @@ static void test_boots(BusFixture *fixture, gconstpointer data) {
         assert_counts(newer, "Stall in inode_switch_wbs: ongoing for ", 1);
 
         check_filters(fixture);
-        check_bounds();
+        check_bounds(fixture);
         fixture_stop_daemon(fixture);
         check_without_daemon(fixture);
         process_kill(&journald, fixture->deadline_usec);
@@ -316,7 +320,7 @@ static void test_forged(BusFixture *fixture, gconstpointer data) {
                 g_assert_cmpint(process_wait_end(&logger, fixture->deadline_usec), ==, 0);
         }
         own_journal_sync(fixture->deadline_usec);
-        history = read_history();
+        history = read_history(fixture);
         g_assert_cmpuint(g_variant_n_children(history), ==, 0);
         process_kill(&journald, fixture->deadline_usec);
 }
