@@ -32,6 +32,8 @@
 
 /* Further clients wait until others are done. */
 #define CONNECTIONS_MAX 64u
+/* Further ones of the same address are closed: one client that sends a byte now and then could keep all. */
+#define CONNECTIONS_PER_ADDRESS_MAX 16u
 /* Clients that send nothing for so long are dropped. */
 #define CONNECTION_TIMEOUT_SEC 10u
 /* For the headers of a request and its answer. */
@@ -140,9 +142,9 @@ static int server_add(Server *server, int fd) {
         g_autofree char *where = listen_describe(fd);
         struct MHD_Daemon *listener = MHD_start_daemon(
                         MHD_USE_EPOLL, 0, NULL, NULL, on_request, &server->pages, MHD_OPTION_LISTEN_SOCKET,
-                        fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-                        CONNECTION_TIMEOUT_SEC, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
-                        MHD_OPTION_END);
+                        fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+                        CONNECTIONS_PER_ADDRESS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_SEC,
+                        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_END);
         const union MHD_DaemonInfo *info;
 
         if (!listener) {

@@ -328,21 +328,59 @@ static unsigned count_fds(pid_t pid) {
         return n;
 }
 
+/* A connection from 127.0.0.N, which requests nothing. */
+static GSocketConnection *connect_from(const Exporter *exporter, unsigned n) {
+        g_autofree char *address = g_strdup_printf("127.0.0.%u", n);
+        g_autoptr(GSocketAddress) local = g_inet_socket_address_new_from_string(address, 0);
+        g_autoptr(GSocketClient) client = http_client_new();
+        g_autoptr(GError) error = NULL;
+        GSocketConnection *connection;
+
+        g_socket_client_set_local_address(client, local);
+        connection = g_socket_client_connect_to_host(client, exporter->address, 80, NULL, &error);
+        g_assert_no_error(error);
+        return connection;
+}
+
 /* Clients that do not end their request are too many at once: those that do must wait, and are served when
  * these are gone. */
 static void test_many_clients(BusFixture *fixture, gconstpointer data) {
         Exporter exporter = exporter_start(fixture, NULL);
-        g_autoptr(GSocketClient) client = http_client_new();
         g_autoptr(GPtrArray) connections = g_ptr_array_new_with_free_func(g_object_unref);
         g_autofree char *answer = NULL;
 
         for (unsigned i = 0; i < 100; i++)
-                g_ptr_array_add(connections,
-                                g_socket_client_connect_to_host(client, exporter.address, 80, NULL, NULL));
+                g_ptr_array_add(connections, connect_from(&exporter, 2 + i / 10));
         g_assert_cmpint(count_fds(exporter.process.pid), <, 80);
         g_ptr_array_set_size(connections, 0);
         answer = http_request(exporter.address, "GET", "/healthz", "");
         g_assert_true(g_str_has_prefix(answer, "HTTP/1.1 200 "));
+        exporter_stop(fixture, &exporter);
+}
+
+/* Whether the exporter has closed it; waits for that if wanted. */
+static bool is_closed(GSocketConnection *connection, bool wait) {
+        GSocket *socket = g_socket_connection_get_socket(connection);
+        char byte;
+
+        return g_socket_receive_with_blocking(socket, &byte, 1, wait, NULL, NULL) == 0;
+}
+
+/* One that keeps as many connections as it gets, by whatever it sends, leaves enough for others. */
+static void test_one_greedy_client(BusFixture *fixture, gconstpointer data) {
+        Exporter exporter = exporter_start(fixture, NULL);
+        g_autoptr(GPtrArray) connections = g_ptr_array_new_with_free_func(g_object_unref);
+        g_autofree char *answer = NULL;
+
+        for (unsigned i = 0; i < 64; i++)
+                g_ptr_array_add(connections, connect_from(&exporter, 2));
+        for (unsigned i = 16; i < 64; i++)
+                g_assert_true(is_closed(connections->pdata[i], true));
+        for (unsigned i = 0; i < 16; i++)
+                g_assert_false(is_closed(connections->pdata[i], false));
+        answer = http_request(exporter.address, "GET", "/healthz", "");
+        g_assert_true(g_str_has_prefix(answer, "HTTP/1.1 200 "));
+        g_assert_false(is_closed(connections->pdata[0], false));
         exporter_stop(fixture, &exporter);
 }
 
@@ -511,6 +549,7 @@ int main(int argc, char **argv) {
         FIXTURE_TEST("/exporter/socket-option", test_socket_option);
         FIXTURE_TEST("/exporter/many-scrapes", test_many_scrapes);
         FIXTURE_TEST("/exporter/many-clients", test_many_clients);
+        FIXTURE_TEST("/exporter/one-greedy-client", test_one_greedy_client);
         FIXTURE_TEST("/exporter/alert", test_alert);
         return g_test_run();
 }
