@@ -49,7 +49,7 @@ DEFINE_TRIVIAL_CLEANUP(BusConnection *, bus_connection_free);
 sd_bus *bus_connection_get(const BusConnection *connection);
 
 /* The user of the call that is being dispatched; (uid_t) -1 if it is unknown. The process, as it connected to
- * a socket; 0 on the bus. */
+ * a socket; 0 on the bus, and if our PID namespace does not have it. */
 uid_t bus_connection_caller(const BusConnection *connection);
 pid_t bus_connection_caller_pid(const BusConnection *connection);
 

@@ -183,7 +183,6 @@ static int ask_credentials(BusInhibit *inhibit, sd_bus_message *call, sd_bus_err
 int bus_inhibit_on_inhibit(sd_bus_message *call, void *userdata, sd_bus_error *ret_error) {
         BusInhibit *inhibit = userdata;
         const char *who, *why;
-        pid_t pid;
         int r;
 
         r = read_arguments(call, &who, &why, ret_error);
@@ -199,10 +198,10 @@ int bus_inhibit_on_inhibit(sd_bus_message *call, void *userdata, sd_bus_error *r
         if (r == 0)
                 return 1; /* runs again when it is authorized */
 
-        pid = bus_connection_caller_pid(inhibit->callers);
-        if (pid > 0)
-                return grant(inhibit, call, bus_connection_caller(inhibit->callers), pid, ret_error);
-        return ask_credentials(inhibit, call, ret_error);
+        if (!inhibit->listener)
+                return ask_credentials(inhibit, call, ret_error);
+        return grant(inhibit, call, bus_connection_caller(inhibit->callers),
+                     bus_connection_caller_pid(inhibit->callers), ret_error);
 }
 
 void bus_inhibit_drop(BusInhibit *inhibit) {

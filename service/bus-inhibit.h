@@ -22,6 +22,7 @@ struct BusInhibit {
         Manager *manager;
         Authority *authority;
         const BusConnection *callers;
+        const Listener *listener; /* NULL: on a bus */
         InhibitCall calls[INHIBITORS_MAX];
 };
 

@@ -49,6 +49,6 @@ int bus_intake_request(BusIntake *intake, uint64_t *ret_usec);
 bool bus_intake_has_calls(const BusIntake *intake);
 
 /* The user of the call that sd-bus is dispatching; (uid_t) -1 if it is unknown. The process, as it connected
- * to a socket; 0 if it is unknown, as on a bus. */
+ * to a socket; 0 if it is unknown: on a bus, and if our PID namespace does not have it. */
 uid_t bus_intake_caller(const BusIntake *intake);
 pid_t bus_intake_caller_pid(const BusIntake *intake);

@@ -600,6 +600,7 @@ static int begin_connection(sd_bus *connection, void *userdata) {
                 .manager = bus->manager,
                 .authority = bus->authority,
                 .callers = bus->connection,
+                .listener = bus->listener,
         };
 
         r = sd_bus_add_filter(connection, NULL, on_message, bus);

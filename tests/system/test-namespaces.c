@@ -3,7 +3,8 @@
 /*
  * The daemon where the kernel refuses it something, as in a container: it receives no thread creation events,
  * or too many, in foreign namespaces, on a kernel without the proc connector, in a storm of forks with the
- * socket's filter gone; or it gets no real-time priority. It says so, and finds its workers anyway.
+ * socket's filter gone; or it gets no real-time priority. It says so, and finds its workers anyway. And it
+ * serves callers whose processes it cannot see.
  */
 
 #include "bus-fixture.h"
@@ -252,6 +253,31 @@ static void test_polling(BusFixture *fixture, gconstpointer data) {
         assert_property(client, "EventSource", "'polling'");
 }
 
+/* The host's root calls a daemon in a container, which does not see the caller's process. */
+static void test_unseen_caller(BusFixture *fixture, gconstpointer data) {
+        const Surroundings *s = data; /* a PID namespace of its own */
+        _cleanup_client_ Client *client = NULL, *caller = NULL;
+        g_autoptr(GVariant) inhibitors = NULL, inhibitor = NULL;
+        guint32 uid, pid;
+
+        if (!namespaces_can_be_made(s->namespaces)) {
+                g_test_skip("namespaces of this type can't be made here");
+                return;
+        }
+
+        client = start_in(fixture, s);
+        caller = client_new_on_socket(fixture, UID_ROOT, "private");
+        (void) client_call(caller, "Inhibit", g_variant_new("(ss)", "backup", ""));
+
+        inhibitors = client_get(client, "Inhibitors");
+        g_assert_cmpuint(g_variant_n_children(inhibitors), ==, 1);
+        inhibitor = g_variant_get_child_value(inhibitors, 0);
+        g_assert_true(g_variant_lookup(inhibitor, "UID", "u", &uid));
+        g_assert_true(g_variant_lookup(inhibitor, "PID", "u", &pid));
+        g_assert_cmpuint(uid, ==, UID_ROOT);
+        g_assert_cmpuint(pid, ==, 0);
+}
+
 /* A capability that it could only inherit is none: no file of the daemon's is one that passes it on. */
 static void assert_no_capability(pid_t pid) {
         static const char *const sets[] = { "CapPrm:", "CapEff:", "CapAmb:" };
@@ -430,6 +456,8 @@ int main(int argc, char *argv[]) {
                 g_test_add(path, BusFixture, &surroundings_table[i], fixture_set_up, test_polling,
                            fixture_tear_down);
         }
+        g_test_add("/namespaces/unseen-caller", BusFixture, &surroundings_table[0], fixture_set_up,
+                   test_unseen_caller, fixture_tear_down);
         FIXTURE_TEST("/namespaces/no-priority", test_no_priority);
         FIXTURE_TEST("/namespaces/net-admin", test_net_admin);
         FIXTURE_TEST("/namespaces/storm", test_storm);
