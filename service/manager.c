@@ -75,6 +75,7 @@ struct Manager {
 
         const char *polling_reason; /* why thread creation events are not received; NULL while they are */
         Fault fault_kind;
+        int fault_error;     /* negative errno, which the text explains */
         char fault[256];     /* why the last scan did not see all it should; "" when it did */
         uint64_t start_usec; /* CLOCK_REALTIME */
         uint64_t lost_events;
@@ -310,15 +311,16 @@ static void manager_clear_fault(Manager *manager) {
                 bus_report_fault(manager->bus);
 }
 
-/* Reports that a scan did not see all it should, once until the fault changes. */
-static void manager_set_fault(Manager *manager, Fault fault) {
+/* Reports that a scan did not see all it should, once until the fault or its reason changes. */
+static void manager_set_fault(Manager *manager, Fault fault, int error) {
         bool incomplete = fault == FAULT_INCOMPLETE;
 
         /* Finding the reason costs more than a scan. */
-        if (manager->fault_kind == fault)
+        if (manager->fault_kind == fault && manager->fault_error == error)
                 return;
 
         manager->fault_kind = fault;
+        manager->fault_error = error;
         (void) snprintf(manager->fault, sizeof(manager->fault), "%s: %s",
                         incomplete ? "a scan could not read everything" : "cannot see kernel threads",
                         kworker_reader_fault_reason(manager->reader));
@@ -382,8 +384,10 @@ static void manager_scan(Manager *manager) {
         manager->early_scan_usec = USEC_INFINITY;
         manager_execute(manager);
 
-        if (r < 0 || scan.trouble < 0)
-                manager_set_fault(manager, r < 0 ? FAULT_NO_KERNEL_THREADS : FAULT_INCOMPLETE);
+        if (r < 0)
+                manager_set_fault(manager, FAULT_NO_KERNEL_THREADS, scan.trouble < 0 ? scan.trouble : r);
+        else if (scan.trouble < 0)
+                manager_set_fault(manager, FAULT_INCOMPLETE, scan.trouble);
         else
                 manager_clear_fault(manager);
 

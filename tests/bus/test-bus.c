@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define LASTING_FILE "wbwatch.conf"
@@ -2195,6 +2196,43 @@ static void test_no_kernel_thread(BusFixture *fixture, gconstpointer data) {
         g_assert_cmpstr(history, ==, "");
 }
 
+#define INCOMPLETE "a scan could not read everything: "
+
+/* A file that gives an error to whoever opens it. */
+static void put_unreadable(BusFixture *fixture, const char *name) {
+        g_autofree char *path = g_build_filename(fixture->proc.root, name, NULL);
+
+        fake_proc_remove(&fixture->proc, name);
+        g_assert_no_errno(mknod(path, S_IFSOCK | 0644, 0));
+}
+
+/* The reason changes, and what the scan does not see remains the same. */
+static void test_another_reason(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client =
+                        start(fixture, "[Watch]\nThresholdSec=1h\nCrowdSize=0\nPollIntervalSec=100ms\n"
+                                       "IdleScanIntervalSec=1s\n");
+        struct rlimit limit, none;
+
+        fixture_add_worker(fixture);
+        client_wait_property(client, "State", "'busy'");
+        g_assert_no_errno(prlimit(fixture->daemon.pid, RLIMIT_NOFILE, NULL, &limit));
+        none = (struct rlimit){ .rlim_cur = 0, .rlim_max = limit.rlim_max };
+        g_assert_no_errno(prlimit(fixture->daemon.pid, RLIMIT_NOFILE, &none, NULL));
+        client_wait_property(client, "Fault", "'" INCOMPLETE "this process has no file descriptors left'");
+
+        put_unreadable(fixture, "1234/comm");
+        g_assert_no_errno(prlimit(fixture->daemon.pid, RLIMIT_NOFILE, &limit, NULL));
+        client_wait_property(
+                        client, "Fault",
+                        "'" INCOMPLETE "a file of the proc root cannot be read (I/O error)'");
+        fixture_wait_log(fixture, "Fault: " INCOMPLETE "a file of the proc root cannot be read");
+        fixture_wait_notify(fixture, "STATUS=fault: " INCOMPLETE "a file of the proc root cannot be read");
+
+        fake_proc_remove(&fixture->proc, "1234/comm");
+        fixture_add_worker(fixture);
+        client_wait_property(client, "Fault", "''");
+}
+
 /* ---- the connection ---- */
 
 static void test_bus_comes_later(BusFixture *fixture, gconstpointer data) {
@@ -2546,6 +2584,7 @@ int main(int argc, char *argv[]) {
         FIXTURE_TEST("/bus/course/turns-idle", test_turns_idle);
         FIXTURE_TEST("/bus/course/hostile-name", test_hostile_name);
         FIXTURE_TEST("/bus/course/no-kernel-thread", test_no_kernel_thread);
+        FIXTURE_TEST("/bus/course/another-reason", test_another_reason);
         FIXTURE_TEST("/bus/connection/bus-comes-later", test_bus_comes_later);
         FIXTURE_TEST("/bus/connection/bus-is-lost", test_bus_is_lost);
         FIXTURE_TEST("/bus/connection/bus-is-lost-often", test_bus_is_lost_often);
