@@ -767,6 +767,12 @@ int manager_reset_settings(Manager *manager, bool is_runtime, unsigned ids) {
         return 1;
 }
 
+/* Before READY the end of the self-test sends it: a service that has not passed is not started. */
+static void manager_notify_reloaded(Manager *manager) {
+        if (!manager->self_testing)
+                notify_ready(manager->event);
+}
+
 static void manager_reload(Manager *manager) {
         int r;
 
@@ -776,7 +782,7 @@ static void manager_reload(Manager *manager) {
         manager->reload_pending = r == -EBUSY;
         if (r < 0 && r != -EBUSY) {
                 log_error("Can't reload, keeping the settings in force: %s", errno_text(-r));
-                notify_ready(manager->event);
+                manager_notify_reloaded(manager);
         }
 }
 
@@ -789,7 +795,7 @@ static void on_loaded(int r, const Settings *settings, void *userdata) {
                 manager_apply_settings(manager, settings);
                 log_notice("Reloaded");
         }
-        notify_ready(manager->event);
+        manager_notify_reloaded(manager);
 
         if (manager->reload_pending)
                 manager_reload(manager);

@@ -8,19 +8,24 @@
 #include <sys/fanotify.h>
 
 #include "bus-fixture.h"
+#include "deadline.h"
 #include "evidence.h"
 #include "failing-malloc.h"
 #include "own-disk.h"
 #include "run-wbctl.h"
 #include "sync-record.h"
+#include "syncfs.h"
 
+#include <glib/gstdio.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #define LASTING_FILE "wbwatch.conf"
 
@@ -952,6 +957,67 @@ static void test_reload(BusFixture *fixture, gconstpointer data) {
 
         history = client_history(client, "ThresholdUSec");
         g_assert_cmpstr(history, ==, "6000000 5000000 7000000 30000000");
+}
+
+/* A socket where the daemon expects a program that makes helpers. While nobody answers there, the self-test
+ * does not end. */
+static int listen_for_helpers(void) {
+        const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = SYNCFS_SOCKET };
+        g_autofree char *folder = g_path_get_dirname(SYNCFS_SOCKET);
+        int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+        g_assert_no_errno(fd);
+        g_assert_no_errno(g_mkdir(folder, 0755));
+        g_assert_no_errno(bind(fd, (const struct sockaddr *) &address, sizeof(address)));
+        g_assert_no_errno(listen(fd, 64));
+        return fd;
+}
+
+/* Starts it, and does not wait until it is ready. */
+static void begin_daemon(BusFixture *fixture) {
+        const DaemonSettings settings = {
+                .folder = fixture->folder,
+                .bus_address = fixture->bus_address,
+                .state_directory = fixture->state_directory,
+        };
+        const char *const arguments[] = { "--debug",          "--no-bus", "--socket-dir=", "--proc-root",
+                                          fixture->proc.root, "--config", fixture->config, NULL };
+        int log_fd;
+
+        fixture->daemon = daemon_start(&settings, &fixture->notify, arguments, &log_fd);
+        daemon_log_begin(&fixture->log, log_fd);
+}
+
+/* The messages to the service manager with this text, up to that of the stop. */
+static unsigned count_notified(BusFixture *fixture, const char *text) {
+        unsigned n = 0;
+
+        for (;;) {
+                g_autofree char *message = notify_socket_take(&fixture->notify, fixture->deadline_usec);
+
+                g_assert_nonnull(message);
+                if (strstr(message, "STOPPING=1"))
+                        return n;
+                n += strstr(message, text) != NULL;
+        }
+}
+
+/* A reload during the self-test does not make the daemon ready. */
+static void test_reload_before_ready(BusFixture *fixture, gconstpointer data) {
+        int fd = listen_for_helpers();
+        struct pollfd begun = { .fd = fd, .events = POLLIN };
+
+        begin_daemon(fixture);
+        g_assert_cmpint(poll(&begun, 1, deadline_msec_left(fixture->deadline_usec)), ==, 1);
+        g_assert_no_errno(kill(fixture->daemon.pid, SIGHUP));
+        fixture_wait_notify(fixture, "RELOADING=1");
+        fixture_wait_log(fixture, "Reloaded");
+
+        g_assert_no_errno(close(fd));
+        g_assert_no_errno(unlink(SYNCFS_SOCKET));
+        fixture_wait_log(fixture, "The self-test passed");
+        fixture_stop_daemon(fixture);
+        g_assert_cmpuint(count_notified(fixture, "READY=1"), ==, 1);
 }
 
 static void test_store_fails(BusFixture *fixture, gconstpointer data) {
@@ -2551,6 +2617,7 @@ int main(int argc, char *argv[]) {
         FIXTURE_TEST("/bus/settings/all-or-nothing", test_all_or_nothing);
         FIXTURE_TEST("/bus/settings/lasting", test_lasting);
         FIXTURE_TEST("/bus/settings/reload", test_reload);
+        FIXTURE_TEST("/bus/settings/reload-before-ready", test_reload_before_ready);
         FIXTURE_TEST("/bus/settings/reset", test_reset);
         FIXTURE_TEST("/bus/settings/reset-refused", test_reset_refused);
         FIXTURE_TEST("/bus/settings/reset-fails", test_reset_fails);
