@@ -30,9 +30,8 @@
 /* How long calls are served before the event loop runs, which may have something more important to do. */
 #define SLICE_NSEC (250 * 1000)
 
-/* How long its end waits for that of the reader, which is killed; and how long peers' process may need to
- * pass on what was sent to them. */
-#define READER_END_MSEC 50
+/* How long the end of the daemon waits for peers' process to pass on what was sent to them. */
+#define PEERS_END_MSEC 50
 
 /* A budget of CPU time. */
 typedef struct Budget {
@@ -338,7 +337,7 @@ int bus_intake_new(sd_bus *bus, int socket, int feed, const Listener *listener, 
 void bus_intake_await_end(const BusIntake *intake) {
         struct pollfd end = { .fd = intake->reader.pidfd, .events = POLLIN };
 
-        (void) poll(&end, 1, READER_END_MSEC);
+        (void) poll(&end, 1, PEERS_END_MSEC);
 }
 
 BusIntake *bus_intake_free(BusIntake *intake) {
@@ -348,7 +347,7 @@ BusIntake *bus_intake_free(BusIntake *intake) {
         if (intake->reader.pid > 0)
                 (void) kill(intake->reader.pid, SIGKILL);
         closep(&intake->reader_fd);
-        child_leave(&intake->reader, READER_END_MSEC);
+        child_leave(&intake->reader, 0);
         free(intake);
         return NULL;
 }

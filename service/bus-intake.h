@@ -26,7 +26,8 @@ int bus_intake_new(sd_bus *bus, int socket, int feed, const Listener *listener, 
 /* For peers, after the link was closed: waits up to 50 ms until their process has passed on what was sent. */
 void bus_intake_await_end(const BusIntake *intake);
 
-/* Must be called after bus was closed: its callbacks use the intake. */
+/* Must be called after bus was closed: its callbacks use the intake. Kills the process that reads, and does
+ * not wait for its end: child_reap_left() reaps it. */
 BusIntake *bus_intake_free(BusIntake *intake);
 DEFINE_TRIVIAL_CLEANUP(BusIntake *, bus_intake_free);
 

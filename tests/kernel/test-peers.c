@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The process that serves a socket, without a daemon: descriptors in replies. The rest is in
+/* The process that serves a socket, without a daemon: descriptors in replies, its end. The rest is in
  * bus/test-sockets.c. */
 
 #include "peers.h"
@@ -9,11 +9,17 @@
 #include <gio/gio.h>
 #include <gio/gunixfdlist.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
+#include "bus-intake.h"
 #include "bus-reader.h"
 #include "names.h"
+
+/* Fewer than are reaped when they were left before their end. */
+#define N_ENDS 20
 
 #define BEGUN "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"
 
@@ -183,10 +189,65 @@ static void test_reply_descriptors(void) {
         check_descriptor(BEGUN, sizeof(BEGUN) - 1, ":1.1", false);
 }
 
+/* How often this thread has waited for anything. */
+static long count_waits(void) {
+        struct rusage usage;
+
+        g_assert_no_errno(getrusage(RUSAGE_THREAD, &usage));
+        return usage.ru_nvcsw;
+}
+
+/* Starts the process, and ends it. Returns how often the end waited. */
+static long end_intake(const Listener *listener) {
+        BusIntake *intake;
+        sd_bus *bus;
+        int link[2], feed[2];
+        long before, n;
+
+        g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link));
+        g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, feed));
+        g_assert_cmpint(sd_bus_new(&bus), >=, 0);
+        g_assert_cmpint(bus_intake_new(bus, link[1], feed[1], listener, &intake), ==, 0);
+
+        sd_bus_close_unref(bus);
+        before = count_waits();
+        bus_intake_free(intake);
+        n = count_waits() - before;
+
+        for (unsigned i = 0; i < 2; i++) {
+                (void) close(link[i]);
+                (void) close(feed[i]);
+        }
+        return n;
+}
+
+/* When a connection is replaced, the event loop does not wait for the end of its process, which is reaped
+ * later. */
+static void test_end(void) {
+        const struct sockaddr_un address = { .sun_family = AF_UNIX };
+        Listener listener = { .process_name = "test-peers" };
+        siginfo_t info;
+        long n_waits = 0;
+
+        listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        g_assert_no_errno(listener.fd);
+        g_assert_no_errno(bind(listener.fd, (const struct sockaddr *) &address, sizeof(sa_family_t)));
+        g_assert_no_errno(listen(listener.fd, 1));
+        for (unsigned i = 0; i < N_ENDS; i++)
+                n_waits += end_intake(i % 2 == 0 ? &listener : NULL);
+        g_assert_cmpint(n_waits, ==, 0);
+
+        while (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) >= 0)
+                child_reap_left();
+        g_assert_cmpint(errno, ==, ECHILD);
+        g_assert_no_errno(close(listener.fd));
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
 
         g_test_add_func("/peers/reply-descriptors", test_reply_descriptors);
+        g_test_add_func("/peers/end", test_end);
 
         return g_test_run();
 }
