@@ -78,10 +78,12 @@ void fields_add_sync(LogFields *fields, const Sync *sync) {
         log_add_field(fields, "RULE=%s", engine_rule_to_string(sync->rule));
         log_add_field(fields, "START_USEC=%" PRIu64, sync->start.realtime_usec);
         log_add_field(fields, "WORKERS=%" PRIu32, sync->worker_count);
-        log_add_field(fields, "RESULT=%s", sync_result_to_string(sync->result));
-        log_add_field(fields, "DURATION_USEC=%" PRIu64, sync->duration_usec);
         log_add_field(fields, "METHOD=%s", sync_method_to_string(sync->method));
         log_add_field(fields, "DRY_RUN=%s", yes_no(sync->dry_run));
+        if (sync->result == SYNC_PENDING)
+                return;
+        log_add_field(fields, "RESULT=%s", sync_result_to_string(sync->result));
+        log_add_field(fields, "DURATION_USEC=%" PRIu64, sync->duration_usec);
 }
 
 void fields_add_filesystems(LogFields *fields, const Sync *sync) {

@@ -13,6 +13,7 @@ void fields_add_episode(LogFields *fields, const Episode *episode);
 /* How it ended, with its samples. Must be added before its workers, which may fill the entry. */
 void fields_add_episode_end(LogFields *fields, const Episode *episode);
 
+/* The fields of every entry about a sync; how it ended, if it has. */
 void fields_add_sync(LogFields *fields, const Sync *sync);
 void fields_add_filesystems(LogFields *fields, const Sync *sync);
 void fields_add_evidence(LogFields *fields, const Evidence *evidence);

@@ -56,11 +56,12 @@
 /* SYNC, EPISODE, RULE, START_USEC, WORKERS, DURATION_USEC, RESULT, METHOD, DRY_RUN, FILESYSTEM */
 #define MESSAGE_SYNC_STALLED "a7aeb455f5f44d8fb6b29fcac01a8e61"
 
-/* SYNC, EPISODE, RULE, WORKERS, DURATION_USEC, RESULT, METHOD, DRY_RUN: of the last sync that did not help */
+/* SYNC, EPISODE, RULE, START_USEC, WORKERS, DURATION_USEC, RESULT, METHOD, DRY_RUN: of the last sync that did
+ * not help */
 #define MESSAGE_SYNCS_UNHELPFUL "82f5c60c8f16471e8a144f26afb2910b"
 
 /* The fields of MESSAGE_SYNC_FINISHED without FILESYSTEM, and HELPED: only now is it known whether the sync
- * helped, and in which episode */
+ * helped, and in which episode. Without DURATION_USEC and RESULT if it has not ended yet: its stall has */
 #define MESSAGE_SYNC_JUDGED "16d6c9079e0c493fab620620b63be5a1"
 
 /* WORKER_PID, WORKER_NAME, RUNNING_USEC, WORKERS */

@@ -216,6 +216,12 @@ static void assert_sync_fields(const Entry *entry, const Sync *sync) {
         assert_field(entry, "DRY_RUN", "no");
 }
 
+/* An entry about a sync that is under way. */
+static void assert_not_ended(const Entry *entry) {
+        g_assert_cmpuint(count(entry, "RESULT"), ==, 0);
+        g_assert_cmpuint(count(entry, "DURATION_USEC"), ==, 0);
+}
+
 static void assert_samples(const Entry *entry, const Episode *episode) {
         g_auto(GStrv) samples = g_strsplit(get(entry, "WBWATCH_SAMPLES", 0), " ", -1);
 
@@ -241,6 +247,7 @@ static void assert_beginning(const Fixture *f, const Episode *episode) {
         g_assert_nonnull(sync_started);
         assert_sync_fields(sync_started, &episode->syncs[0]);
         assert_evidence(sync_started, &episode->syncs[0].evidence);
+        assert_not_ended(sync_started);
 }
 
 /* Cases */
@@ -301,6 +308,24 @@ static void test_killed(Fixture *f, gconstpointer data) {
         episode = engine_episode(f->engine);
         assert_beginning(f, episode);
         assert_workers(find_entry(f, MESSAGE_EPISODE_STARTED, 0), episode);
+}
+
+/* The stall ends before the sync does. */
+static void test_judged_early(Fixture *f, gconstpointer data) {
+        const Entry *judged;
+
+        if (skips())
+                return;
+        begin_episode(f);
+        while (engine_n_episodes(f->engine) == 0)
+                scan(f, 0);
+        g_assert_nonnull(engine_sync(f->engine));
+        judged = find_entry(f, MESSAGE_SYNC_JUDGED, 0);
+        assert_field(judged, "HELPED", "yes");
+        assert_not_ended(judged);
+
+        answer(f);
+        assert_field(find_entry(f, MESSAGE_SYNC_STALLED, 0), "RESULT", "stalled");
 }
 
 /* A sync that began before its episode names it later. */
@@ -398,6 +423,7 @@ int main(int argc, char **argv) {
 
         ADD("episode", test_episode);
         ADD("killed", test_killed);
+        ADD("judged-early", test_judged_early);
         ADD("adopted", test_adopted);
         ADD("largest", test_largest);
         ADD("still-paused", test_still_paused);
