@@ -22,6 +22,7 @@
 #include "duration.h"
 #include "log.h"
 #include "names.h"
+#include "report.h"
 #include "text.h"
 
 /* Pending ForceSync calls. A single connection can have 128 of them, the bus's limit on pending calls. */
@@ -150,19 +151,19 @@ static int on_force_sync(sd_bus_message *call, void *userdata, sd_bus_error *ret
 }
 
 static int reply_sync_ended(sd_bus_message *call, const Sync *sync) {
-        char duration[64];
+        char duration[64], raw[REPORT_TROUBLE_MAX], trouble[TEXT_ESCAPED_SIZE(REPORT_TROUBLE_MAX)];
 
+        text_escape(report_trouble(sync, raw, sizeof(raw)), TEXT_ESCAPE_CONTROL, trouble, sizeof(trouble));
         switch (sync->result) {
         case SYNC_STALLED:
                 return sd_bus_reply_method_errorf(
                                 call, BUS_ERROR_SYNC_FAILED,
-                                "The sync stalled: after %s, not all filesystems have been written back",
+                                "The sync stalled: after %s, not all filesystems have been written back%s",
                                 format_duration(round_duration(sync->duration_usec), duration,
-                                                sizeof(duration)));
+                                                sizeof(duration)),
+                                trouble);
         case SYNC_FAILED:
-                return sd_bus_reply_method_errorf(
-                                call, BUS_ERROR_SYNC_FAILED,
-                                "The sync failed: it could not be started, or its process was killed");
+                return sd_bus_reply_method_errorf(call, BUS_ERROR_SYNC_FAILED, "The sync failed%s", trouble);
         default:
                 return sd_bus_reply_method_return(call, "t", sync->duration_usec);
         }

@@ -121,8 +121,19 @@ static void describe_filesystems(const Sync *sync, char *buffer, size_t size) {
         }
 }
 
+const char *report_trouble(const Sync *sync, char *buffer, size_t size) {
+        describe_filesystems(sync, buffer, size);
+        if (sync->result == SYNC_FAILED && buffer[0] == '\0')
+                (void) snprintf(buffer, size, ": %s",
+                                sync->method == SYNC_METHOD_SYNCFS
+                                                ? "no filesystem with cgroup writeback was found, or listing "
+                                                  "them failed"
+                                                : "it could not be started, or its process was killed");
+        return buffer;
+}
+
 static void report_sync_ended(const Sync *sync) {
-        char duration[64], filesystems[500];
+        char duration[64], trouble[REPORT_TROUBLE_MAX];
         LogFields fields = { .size = 0 };
 
         if (sync->dry_run)
@@ -131,21 +142,20 @@ static void report_sync_ended(const Sync *sync) {
         fields_add_sync(&fields, sync);
         fields_add_filesystems(&fields, sync);
         (void) describe_duration(sync->duration_usec, duration, sizeof(duration));
-        describe_filesystems(sync, filesystems, sizeof(filesystems));
+        (void) report_trouble(sync, trouble, sizeof(trouble));
 
         switch (sync->result) {
         case SYNC_STALLED:
                 log_full(LOG_WARNING, MESSAGE_SYNC_STALLED, &fields,
-                         "Sync %" PRIu64 " has not ended after %s%s", sync->id, duration, filesystems);
+                         "Sync %" PRIu64 " has not ended after %s%s", sync->id, duration, trouble);
                 break;
         case SYNC_FAILED:
                 log_full(LOG_ERR, MESSAGE_SYNC_FINISHED, &fields, "Sync %" PRIu64 " failed%s", sync->id,
-                         filesystems[0] ? filesystems
-                                        : ": it could not be started, or its process was killed");
+                         trouble);
                 break;
         default:
                 log_full(LOG_NOTICE, MESSAGE_SYNC_FINISHED, &fields, "Sync %" PRIu64 " ended after %s%s",
-                         sync->id, duration, filesystems);
+                         sync->id, duration, trouble);
         }
 }
 

@@ -7,10 +7,15 @@
 #include "settings.h"
 
 #define REPORT_STATUS_MAX 512
+#define REPORT_TROUBLE_MAX 500 /* several filesystems */
 
 /* Logs a line for each event that an administrator needs to know of. Episodes, syncs and waiting workers
  * carry a MESSAGE_ID (messages.h). */
 void report_events(const EngineEvents *events);
+
+/* What a sync has not done: "; /srv (xfs): timeout" for each filesystem that was not synced, or why all of it
+ * failed; else "". Not escaped: a mountpoint may contain any bytes. A longer text is cut. Returns buffer. */
+const char *report_trouble(const Sync *sync, char *buffer, size_t size);
 
 /* What the status text is made from. */
 typedef struct ReportContext {

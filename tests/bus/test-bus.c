@@ -1777,6 +1777,25 @@ static void test_sync_filesystem(BusFixture *fixture, gconstpointer data) {
         records_done(records);
 }
 
+/* One of all filesystems fails: the caller and the log learn which. */
+static void test_force_sync_one_fails(BusFixture *fixture, gconstpointer data) {
+        SyncRecords *records = record_syncs(fixture);
+        OwnDisk disk = own_disk_new();
+        _cleanup_client_ Client *client = start(fixture, "[Watch]\nSyncMethod=syncfs\n");
+        g_autofree char *reason = g_strdup_printf(" failed; %s (ext4): failed", disk.folder);
+        struct stat st;
+
+        g_assert_no_errno(stat(disk.folder, &st));
+        atomic_store(&records->failing_device, st.st_dev);
+        client_call_fails(client, "ForceSync", NULL, BUS_ERROR_SYNC_FAILED, reason);
+        fixture_wait_log(fixture, reason);
+        assert_property(client, "LastSyncResult", "'failed'");
+
+        fixture_stop_daemon(fixture);
+        own_disk_done(&disk);
+        records_done(records);
+}
+
 /* What is no path is refused; one that leads nowhere is tried. */
 static void test_sync_filesystem_fails(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client = start(fixture, SYNC_SETTINGS);
@@ -2636,6 +2655,7 @@ int main(int argc, char *argv[]) {
         FIXTURE_TEST("/bus/force-sync/shared", test_force_sync_shared);
         FIXTURE_TEST("/bus/force-sync/stalls", test_force_sync_stalls);
         FIXTURE_TEST("/bus/force-sync/fails", test_force_sync_fails);
+        FIXTURE_TEST("/bus/force-sync/one-fails", test_force_sync_one_fails);
         FIXTURE_TEST("/bus/force-sync/limit", test_force_sync_limit);
         FIXTURE_TEST("/bus/evidence-of-another-machine", test_evidence_of_another_machine);
         FIXTURE_TEST("/bus/report-waits-for-a-scan", test_report_waits_for_a_scan);

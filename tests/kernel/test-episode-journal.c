@@ -352,6 +352,31 @@ static void test_adopted(Fixture *f, gconstpointer data) {
         assert_field(judged, "EPISODE", "1");
 }
 
+/* With SyncMethod=syncfs nothing follows the filesystems, of which there is none. */
+static void test_nothing_to_sync(Fixture *f, gconstpointer data) {
+        const FilesystemSync none = {};
+        EngineEvents events = { .n = 0 };
+        Settings settings;
+        const Entry *finished;
+
+        if (skips())
+                return;
+        settings_init(&settings);
+        settings.sync_method = SYNC_METHOD_SYNCFS;
+        engine_set_settings(f->engine, f->now, &settings, &events);
+        engine_request_sync(f->engine, f->now, &events);
+        report(f, &events);
+        events.n = 0;
+        engine_filesystems_synced(f->engine, f->now, /* has_any= */ false, SYNC_OK, &none, 0, &events);
+        report(f, &events);
+
+        finished = find_entry(f, MESSAGE_SYNC_FINISHED, 0);
+        g_assert_nonnull(finished);
+        assert_field(finished, "RESULT", "failed");
+        assert_field(finished, "MESSAGE",
+                     "Sync 1 failed: no filesystem with cgroup writeback was found, or listing them failed");
+}
+
 /* The largest record: the entry has all but some of the workers. */
 static void test_largest(Fixture *f, gconstpointer data) {
         static EngineEvents events;
@@ -424,6 +449,7 @@ int main(int argc, char **argv) {
         ADD("episode", test_episode);
         ADD("killed", test_killed);
         ADD("judged-early", test_judged_early);
+        ADD("nothing-to-sync", test_nothing_to_sync);
         ADD("adopted", test_adopted);
         ADD("largest", test_largest);
         ADD("still-paused", test_still_paused);

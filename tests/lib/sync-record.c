@@ -80,12 +80,20 @@ static dev_t device_of(int fd) {
         return fstat(fd, &st) < 0 ? 0 : st.st_dev;
 }
 
+static int sync_device(int fd, dev_t device) {
+        if (records && device != 0 && device == atomic_load(&records->failing_device)) {
+                errno = EIO;
+                return -1;
+        }
+        return (int) next_syscall(SYS_syncfs, fd);
+}
+
 int syncfs(int fd) {
-        SyncRecord *record =
-                        records ? enter(records->filesystems, &records->n_filesystems, device_of(fd)) : NULL;
+        dev_t device = device_of(fd);
+        SyncRecord *record = records ? enter(records->filesystems, &records->n_filesystems, device) : NULL;
         int r, error;
 
-        r = (int) next_syscall(SYS_syncfs, fd);
+        r = sync_device(fd, device);
         error = r < 0 ? errno : 0;
         leave(record, error);
         errno = error;

@@ -3,7 +3,8 @@
 
 /*
  * Every sync(2), syncfs(2) and openat2(2) that the daemon's helpers call. sync-record.c, preloaded into the
- * daemon, writes them into a file that it shares with the test. It needs neither bus nor log.
+ * daemon, writes them into a file that it shares with the test, which may have the syncs of one filesystem
+ * fail. It needs neither bus nor log.
  */
 
 #include <stdatomic.h>
@@ -26,6 +27,7 @@ typedef struct SyncRecord {
 } SyncRecord;
 
 typedef struct SyncRecords {
+        _Atomic uint64_t failing_device;       /* of the filesystem whose syncfs(2) fails with EIO; 0: none */
         atomic_uint n;                         /* calls of sync(2) */
         atomic_uint n_filesystems;             /* calls of syncfs(2) */
         atomic_uint n_opened, n_opened_cached; /* calls of openat2(2), and those with RESOLVE_CACHED */
