@@ -69,22 +69,28 @@ struct Bus {
 
 /* Pauses */
 
-static int on_pause(sd_bus_message *call, void *userdata, sd_bus_error *ret_error) {
-        Bus *bus = userdata;
+/* Authorizes the caller, pauses for usec or until resumed (USEC_INFINITY), or resumes (0), and replies. */
+static int change_pause(Bus *bus, sd_bus_message *call, uint64_t usec, sd_bus_error *ret_error) {
         int r;
 
         r = authority_check(bus->authority, call, ACTION_PAUSE, ret_error);
         if (r < 0)
                 return r;
         if (r == 0)
-                return 1; /* runs again when it is authorized */
+                return 1; /* the handler runs again when it is authorized */
 
-        manager_pause(bus->manager, USEC_INFINITY);
+        if (usec > 0)
+                manager_pause(bus->manager, usec);
+        else
+                manager_resume(bus->manager);
         return sd_bus_reply_method_return(call, NULL);
 }
 
+static int on_pause(sd_bus_message *call, void *userdata, sd_bus_error *ret_error) {
+        return change_pause(userdata, call, USEC_INFINITY, ret_error);
+}
+
 static int on_pause_for(sd_bus_message *call, void *userdata, sd_bus_error *ret_error) {
-        Bus *bus = userdata;
         uint64_t usec;
         int r;
 
@@ -96,28 +102,11 @@ static int on_pause_for(sd_bus_message *call, void *userdata, sd_bus_error *ret_
                                 ret_error, SD_BUS_ERROR_INVALID_ARGS,
                                 "usec: 0 is less than the minimum of 1us; Resume ends a pause");
 
-        r = authority_check(bus->authority, call, ACTION_PAUSE, ret_error);
-        if (r < 0)
-                return r;
-        if (r == 0)
-                return 1; /* runs again when it is authorized */
-
-        manager_pause(bus->manager, usec);
-        return sd_bus_reply_method_return(call, NULL);
+        return change_pause(userdata, call, usec, ret_error);
 }
 
 static int on_resume(sd_bus_message *call, void *userdata, sd_bus_error *ret_error) {
-        Bus *bus = userdata;
-        int r;
-
-        r = authority_check(bus->authority, call, ACTION_PAUSE, ret_error);
-        if (r < 0)
-                return r;
-        if (r == 0)
-                return 1; /* runs again when it is authorized */
-
-        manager_resume(bus->manager);
-        return sd_bus_reply_method_return(call, NULL);
+        return change_pause(userdata, call, 0, ret_error);
 }
 
 /* Syncs */
