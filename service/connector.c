@@ -59,7 +59,6 @@ struct Connector {
         void *userdata;
 
         bool listening;
-        uint64_t wakeups;
 };
 
 /* Sent as cn_msg.ack, to distinguish the acknowledgement to this socket from those to others: the inode
@@ -182,8 +181,6 @@ static int connector_receive(Connector *connector, uint32_t *ret_error) {
         n = recvmsg(connector->fd, &header, MSG_DONTWAIT);
         if (n < 0)
                 return -errno;
-
-        connector->wakeups++;
 
         /* Any process with CAP_NET_ADMIN may send to this socket; the kernel alone has port 0. */
         if (header.msg_namelen != sizeof(sender) || sender.nl_pid != 0 || (header.msg_flags & MSG_TRUNC))
@@ -379,8 +376,4 @@ const char *connector_strerror(int error) {
                 text = strerrordesc_np(abs(error));
                 return text ?: "unknown error";
         }
-}
-
-uint64_t connector_wakeups(const Connector *connector) {
-        return connector->wakeups;
 }

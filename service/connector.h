@@ -72,6 +72,3 @@ ConnectorNews connector_parse(
                 size_t size,
                 uint32_t acknowledgement,
                 uint32_t *ret_error);
-
-/* How many messages woke the daemon, for tests: forks of user processes must not be among them. */
-uint64_t connector_wakeups(const Connector *connector);

@@ -368,18 +368,10 @@ void helper_ensure(Helper *helper) {
                 (void) helper_start(helper);
 }
 
-bool helper_busy(const Helper *helper) {
-        return helper->busy;
-}
-
 int helper_acquire_attached(Helper *helper) {
         return take_fd(&helper->attached_fd);
 }
 
 bool helper_is_remote(const Helper *helper) {
         return helper->socket_fd >= 0 && helper->child.pid == 0;
-}
-
-pid_t helper_pid(const Helper *helper) {
-        return helper->child.pid;
 }

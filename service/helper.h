@@ -61,15 +61,9 @@ int helper_request(Helper *helper, const void *request, size_t size);
  * exited. */
 void helper_ensure(Helper *helper);
 
-/* Whether a request is pending. */
-bool helper_busy(const Helper *helper);
-
 /* To be called in on_reply. Returns the descriptor that came with the reply, now owned by the caller, or
  * -EBADF. */
 int helper_acquire_attached(Helper *helper);
 
 /* Whether the helper was forked by another program. */
 bool helper_is_remote(const Helper *helper);
-
-/* The pid of a forked helper; 0 if there is none, or another program forked it. */
-pid_t helper_pid(const Helper *helper);

@@ -272,25 +272,6 @@ static int read_file(Reader *reader, const char *path, Origin origin, bool requi
         return 0;
 }
 
-int settings_load_file(
-                Settings *settings,
-                const char *path,
-                Origin origin,
-                settings_warning_t warning,
-                void *userdata) {
-
-        Reader reader = {
-                .settings = settings,
-                .warning = warning,
-                .userdata = userdata,
-        };
-
-        if (read_file(&reader, path, origin, false) == -ENOENT)
-                return -ENOENT;
-
-        return reader.n_warnings;
-}
-
 DEFINE_TRIVIAL_CLEANUP(DIR *, closedir);
 
 /* Adds the drop-ins of one folder by name, unless a folder of higher precedence has one of the same name. */

@@ -32,17 +32,9 @@ typedef void (*settings_warning_t)(const char *warning, void *userdata);
  * warnings. Waits for the disk. */
 int settings_load(const SettingsPaths *paths, settings_warning_t warning, void *userdata, Settings *ret);
 
-/* Reads one file over the values in settings, as settings_load() does. Its values get this origin; with
- * ORIGIN_FILE their lines are recorded, too. Returns the number of warnings, or -ENOENT without a warning if
- * there is no such file. */
-int settings_load_file(
-                Settings *settings,
-                const char *path,
-                Origin origin,
-                settings_warning_t warning,
-                void *userdata);
-
-/* The same for a text in memory, as if it were the content of the file path. Opens nothing. */
+/* Reads a text in memory over the values in settings, as if it were the content of the file path. Its values
+ * get this origin; with ORIGIN_FILE their lines are recorded, too. Returns the number of warnings. Opens
+ * nothing. */
 int settings_parse_text(
                 Settings *settings,
                 const char *text,

@@ -23,6 +23,9 @@
 
 #define N_FORKS 100000
 
+/* Messages that are none about kernel threads, of which a few may be created meanwhile. */
+#define N_PASSED 50
+
 typedef struct Fixture {
         sd_event *event;
         int fd;
@@ -71,13 +74,15 @@ static void await_states(Fixture *f, unsigned n) {
         g_assert_cmpuint(f->n_states, ==, n);
 }
 
-/* Runs whatever waits in the event loop by now. */
-static void run_pending(sd_event *event) {
+/* Runs whatever waits in the event loop by now. Returns how often it was woken. */
+static unsigned run_pending(sd_event *event) {
+        unsigned n = 0;
         int r;
 
         while ((r = sd_event_run(event, 0)) > 0)
-                ;
+                n++;
         g_assert_cmpint(r, ==, 0);
+        return n;
 }
 
 static void fixture_set_up(Fixture *f, gconstpointer data) {
@@ -148,9 +153,8 @@ static void detach_filter(int fd) {
 
 static void test_listens(Fixture *f, gconstpointer data) {
         g_assert_null(f->reason);
-        g_assert_cmpuint(connector_wakeups(f->connector), >=, 1);
 
-        run_pending(f->event);
+        (void) run_pending(f->event);
         g_assert_cmpuint(f->n_states, ==, 1);
 }
 
@@ -183,14 +187,12 @@ static GPid start_mount(int *ret_stdin_fd) {
 }
 
 static void test_birth_is_told(Fixture *f, gconstpointer data) {
-        uint64_t wakeups = connector_wakeups(f->connector);
         int stdin_fd;
         GPid pid;
 
         pid = start_mount(&stdin_fd);
         while (f->n_births == 0)
                 g_assert_cmpint(sd_event_run(f->event, PATIENCE_SEC * USEC_PER_SEC), >, 0);
-        g_assert_cmpuint(connector_wakeups(f->connector), >=, wakeups + f->n_births);
         g_assert_cmpuint(f->n_lost, ==, 0);
 
         g_assert_cmpint(close(stdin_fd), ==, 0);
@@ -198,15 +200,15 @@ static void test_birth_is_told(Fixture *f, gconstpointer data) {
 }
 
 static void test_user_forks_do_not_wake(Fixture *f, gconstpointer data) {
-        uint64_t wakeups = connector_wakeups(f->connector);
+        unsigned n = 0;
 
         for (unsigned i = 0; i < N_FORKS / 1000; i++) {
                 fork_and_wait(1000);
-                run_pending(f->event);
+                n += run_pending(f->event);
         }
 
         /* Kernel threads may be born meanwhile. */
-        g_assert_cmpuint(connector_wakeups(f->connector) - wakeups, ==, f->n_births);
+        g_assert_cmpuint(n, <=, f->n_births);
         g_assert_cmpuint(f->n_births, <, N_FORKS / 100);
         g_assert_cmpuint(f->n_lost, ==, 0);
         g_test_message("%u forks, %" G_GUINT64_FORMAT " kernel threads born", N_FORKS, f->n_births);
@@ -214,30 +216,25 @@ static void test_user_forks_do_not_wake(Fixture *f, gconstpointer data) {
 
 /* Without the socket filter, as if the kernel had let some pass, a user process is still no kernel thread. */
 static void test_user_forks_without_filter(Fixture *f, gconstpointer data) {
-        uint64_t wakeups = connector_wakeups(f->connector);
-
         detach_filter(f->fd);
-        fork_and_wait(20);
-        run_pending(f->event);
-        g_assert_cmpuint(connector_wakeups(f->connector) - wakeups, >=, 20 + f->n_births);
+        fork_and_wait(N_PASSED);
+        g_assert_cmpuint(run_pending(f->event), >, 0);
+        g_assert_cmpuint(f->n_births, <, N_PASSED);
 }
 
 static void test_loss_is_told(Fixture *f, gconstpointer data) {
         int fd = f->fd, smallest = 0;
-        uint64_t wakeups;
 
         detach_filter(fd);
         g_assert_cmpint(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &smallest, sizeof(smallest)), ==, 0);
 
         fork_and_wait(1000);
-        run_pending(f->event);
+        (void) run_pending(f->event);
         g_assert_cmpuint(f->n_lost, >=, 1);
 
         /* It goes on. */
-        wakeups = connector_wakeups(f->connector);
         fork_and_wait(1);
-        run_pending(f->event);
-        g_assert_cmpuint(connector_wakeups(f->connector), >, wakeups);
+        g_assert_cmpuint(run_pending(f->event), >, 0);
         g_assert_true(f->listening);
 }
 
@@ -265,15 +262,14 @@ static void forge(const Fixture *f, const Packet *p, unsigned n) {
 
 /* Forged messages pass the filter, which does not see who sent them. */
 static void test_forged_births_are_ignored(Fixture *f, gconstpointer data) {
-        uint64_t wakeups = connector_wakeups(f->connector);
         Packet p = packet(0, sizeof(p.payload));
 
         p.payload[0] = PROC_EVENT_FORK;
         p.payload[4] = p.payload[5] = 2; /* the parent */
         p.payload[6] = p.payload[7] = (uint32_t) getpid();
-        forge(f, &p, 50);
-        run_pending(f->event);
-        g_assert_cmpuint(connector_wakeups(f->connector) - wakeups, ==, 50 + f->n_births);
+        forge(f, &p, N_PASSED);
+        g_assert_cmpuint(run_pending(f->event), >, 0);
+        g_assert_cmpuint(f->n_births, <, N_PASSED);
 }
 
 static void test_forged_acknowledgement_is_ignored(Fixture *f, gconstpointer data) {
@@ -281,8 +277,7 @@ static void test_forged_acknowledgement_is_ignored(Fixture *f, gconstpointer dat
 
         p.payload[0] = PROC_EVENT_NONE;
         forge(f, &p, 1);
-        run_pending(f->event);
-        g_assert_cmpuint(connector_wakeups(f->connector), ==, 1 + f->n_births);
+        g_assert_cmpuint(run_pending(f->event), >, 0);
         g_assert_cmpuint(f->n_states, ==, 0);
 }
 
@@ -323,8 +318,7 @@ static void test_acknowledgements_of_others(Fixture *f, gconstpointer data) {
 
         send_operation(other, PROC_CN_MCAST_LISTEN, cookie + 1000);
         send_operation(other, PROC_CN_MCAST_IGNORE, cookie + 1000);
-        run_pending(f->event);
-        g_assert_cmpuint(connector_wakeups(f->connector), ==, f->n_births);
+        g_assert_cmpuint(run_pending(f->event), <=, f->n_births);
         g_assert_cmpuint(f->n_states, ==, 0);
 }
 

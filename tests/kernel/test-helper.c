@@ -18,6 +18,7 @@
 
 #include "child.h"
 #include "helper.h"
+#include "process-info.h"
 
 /* Far beyond what anything here takes: a wait that ends by it is a failure. */
 #define PATIENCE_SEC 20
@@ -123,6 +124,30 @@ static void await_zombie(pid_t pid) {
 
         g_assert_cmpint(pidfd, >=, 0);
         await_readable(pidfd);
+}
+
+/* The forked helper: the only child besides the program that forks others. 0: there is none. */
+static pid_t helper_pid(const Fixture *f) {
+        g_autoptr(GArray) children = process_children(getpid(), NULL);
+        pid_t found = 0;
+
+        for (guint i = 0; i < children->len; i++) {
+                pid_t pid = g_array_index(children, pid_t, i);
+
+                if (pid == f->spawner)
+                        continue;
+                g_assert_cmpint(found, ==, 0);
+                found = pid;
+        }
+        return found;
+}
+
+/* Needs no descriptor. */
+static void assert_no_child(void) {
+        siginfo_t info;
+
+        g_assert_cmpint(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT | WNOHANG), ==, -1);
+        g_assert_cmpint(errno, ==, ECHILD);
 }
 
 /* Runs whatever waits in the event loop by now. */
@@ -234,23 +259,22 @@ static void fixture_tear_down(Fixture *f, gconstpointer data) {
 static void test_request_and_reply(Fixture *f, gconstpointer data) {
         _cleanup_free_ char *request = malloc(HELPER_PACKET_MAX + 1);
         static const size_t sizes[] = { 0, 1, 4096, HELPER_PACKET_MAX };
-        pid_t pid = helper_pid(f->helper);
+        pid_t pid = helper_pid(f);
 
         g_assert_nonnull(request);
         memset(request, 'e', HELPER_PACKET_MAX + 1);
 
         for (unsigned i = 0; i < ELEMENTSOF(sizes); i++) {
-                g_assert_false(helper_busy(f->helper));
                 g_assert_cmpint(helper_request(f->helper, request, sizes[i]), ==, 0);
-                g_assert_true(helper_busy(f->helper));
                 await_replies(f, i + 1);
                 g_assert_cmpint(f->result, ==, 0);
                 g_assert_cmpmem(f->reply->data, f->reply->len, request, sizes[i]);
         }
 
         g_assert_cmpint(helper_request(f->helper, request, HELPER_PACKET_MAX + 1), ==, -EMSGSIZE);
-        g_assert_false(helper_busy(f->helper));
-        g_assert_cmpint(helper_pid(f->helper), ==, pid);
+        g_assert_cmpint(helper_request(f->helper, request, 1), ==, 0);
+        await_replies(f, ELEMENTSOF(sizes) + 1);
+        g_assert_cmpint(helper_pid(f), ==, pid);
 }
 
 static void test_one_at_a_time(Fixture *f, gconstpointer data) {
@@ -272,19 +296,18 @@ static void test_long_name(Fixture *f, gconstpointer data) {
 }
 
 static void test_killed_in_a_request(Fixture *f, gconstpointer data) {
-        pid_t pid = helper_pid(f->helper);
+        pid_t pid = helper_pid(f);
 
         g_assert_cmpint(helper_request(f->helper, "hang", 4), ==, 0);
         await_semaphore(&f->shared->serving);
         g_assert_cmpint(kill(pid, SIGKILL), ==, 0);
         await_replies(f, 1);
         g_assert_cmpint(f->result, ==, -EPIPE);
-        g_assert_false(helper_busy(f->helper));
 
         /* The dead one was reaped, and the next one is there before it is asked for. */
         g_assert_cmpint(waitpid(pid, NULL, WNOHANG), ==, -1);
-        g_assert_cmpint(helper_pid(f->helper), >, 0);
-        g_assert_cmpint(helper_pid(f->helper), !=, pid);
+        g_assert_cmpint(helper_pid(f), >, 0);
+        g_assert_cmpint(helper_pid(f), !=, pid);
         g_assert_cmpint(helper_request(f->helper, "echo", 4), ==, 0);
         await_replies(f, 2);
         g_assert_cmpmem(f->reply->data, f->reply->len, "echo", 4);
@@ -304,10 +327,10 @@ static void test_dies_in_a_request(Fixture *f, gconstpointer data) {
 }
 
 static void test_killed_while_idle(Fixture *f, gconstpointer data) {
-        pid_t pid = helper_pid(f->helper);
+        pid_t pid = helper_pid(f);
 
         g_assert_cmpint(kill(pid, SIGKILL), ==, 0);
-        while (helper_pid(f->helper) == pid)
+        while (helper_pid(f) == pid)
                 g_assert_cmpint(sd_event_run(f->event, PATIENCE_SEC * USEC_PER_SEC), >, 0);
         g_assert_cmpint(waitpid(pid, NULL, WNOHANG), ==, -1);
 
@@ -319,14 +342,14 @@ static void test_killed_while_idle(Fixture *f, gconstpointer data) {
 /* Also faster than the event loop hears of it, and more often than deaths are answered by a new helper. */
 static void test_killed_over_and_over(Fixture *f, gconstpointer data) {
         for (unsigned i = 0; i < 50; i++) {
-                pid_t pid = helper_pid(f->helper);
+                pid_t pid = helper_pid(f);
 
                 g_assert_cmpint(kill(pid, SIGKILL), ==, 0);
                 await_zombie(pid);
                 g_assert_cmpint(helper_request(f->helper, "echo", 4), ==, 0);
                 await_replies(f, i + 1);
                 g_assert_cmpint(f->result, ==, 0);
-                g_assert_cmpint(helper_pid(f->helper), !=, pid);
+                g_assert_cmpint(helper_pid(f), !=, pid);
         }
 }
 
@@ -341,9 +364,8 @@ static void test_cannot_be_replaced(Fixture *f, gconstpointer data) {
         g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
         await_replies(f, 1);
         g_assert_cmpint(f->result, ==, -EPIPE);
-        g_assert_cmpint(helper_pid(f->helper), ==, 0);
+        assert_no_child();
         g_assert_cmpint(helper_request(f->helper, "echo", 4), ==, -EMFILE);
-        g_assert_false(helper_busy(f->helper));
 
         g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
         g_assert_cmpint(helper_request(f->helper, "echo", 4), ==, 0);
@@ -364,22 +386,22 @@ static void test_replaced_later(Fixture *f, gconstpointer data) {
         g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
         await_replies(f, 1);
         helper_ensure(f->helper);
-        g_assert_cmpint(helper_pid(f->helper), ==, 0);
+        assert_no_child();
 
         g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
         helper_ensure(f->helper);
-        pid = helper_pid(f->helper);
+        pid = helper_pid(f);
         g_assert_cmpint(pid, >, 0);
 
         helper_ensure(f->helper);
         g_assert_cmpint(helper_request(f->helper, "echo", 4), ==, 0);
-        g_assert_cmpint(helper_pid(f->helper), ==, pid);
+        g_assert_cmpint(helper_pid(f), ==, pid);
         await_replies(f, 2);
         g_assert_cmpint(f->result, ==, 0);
 }
 
 static void test_reply_before_death(Fixture *f, gconstpointer data) {
-        pid_t pid = helper_pid(f->helper);
+        pid_t pid = helper_pid(f);
 
         g_assert_cmpint(helper_request(f->helper, "echo", 4), ==, 0);
 
@@ -394,7 +416,7 @@ static void test_reply_before_death(Fixture *f, gconstpointer data) {
 
         run_pending(f->event);
         g_assert_cmpuint(f->n_replies, ==, 1);
-        g_assert_cmpint(helper_pid(f->helper), !=, pid);
+        g_assert_cmpint(helper_pid(f), !=, pid);
 }
 
 static void test_freed_in_its_reply(Fixture *f, gconstpointer data) {
@@ -408,7 +430,7 @@ static void test_freed_in_its_reply(Fixture *f, gconstpointer data) {
 /* One that has no time to end when it is freed: another helper's helper_ensure() reaps it. */
 static void test_freed_before_it_ended(Fixture *f, gconstpointer data) {
         Helper *other;
-        pid_t pid = helper_pid(f->helper);
+        pid_t pid = helper_pid(f);
 
         g_assert_cmpint(helper_new(f->event, "other", serve, on_reply, f, &other), >=, 0);
 
@@ -427,7 +449,7 @@ static void test_freed_before_it_ended(Fixture *f, gconstpointer data) {
 }
 
 static void test_freed_while_idle(Fixture *f, gconstpointer data) {
-        _cleanup_close_ int pidfd = pidfd_open(helper_pid(f->helper), 0);
+        _cleanup_close_ int pidfd = pidfd_open(helper_pid(f), 0);
 
         g_assert_cmpint(pidfd, >=, 0);
         f->helper = helper_free(f->helper);
@@ -451,7 +473,7 @@ static void start_daemon_with_hanging_helper(
                 g_assert_cmpint(helper_new(event, "test-helper", serve, on_reply, f, &helper), ==, 0);
                 g_assert_cmpint(helper_request(helper, "hang", 4), ==, 0);
                 await_semaphore(&f->shared->serving);
-                f->shared->helper_pid = helper_pid(helper);
+                f->shared->helper_pid = youngest_child();
                 (void) sem_post(&f->shared->ready);
                 await_semaphore(&f->shared->go);
                 helper_free(helper);
@@ -547,7 +569,7 @@ static void test_inherits_nothing(Fixture *f, gconstpointer data) {
         g_assert_true(signal(SIGTERM, SIG_DFL) != SIG_ERR);
         g_assert_cmpint(sigprocmask(SIG_SETMASK, &old, NULL), ==, 0);
 
-        folder = g_strdup_printf("/proc/%d/fd", helper_pid(f->helper));
+        folder = g_strdup_printf("/proc/%d/fd", helper_pid(f));
         dir = g_dir_open(folder, 0, NULL);
         g_assert_nonnull(dir);
         while ((entry = g_dir_read_name(dir))) {
@@ -557,10 +579,10 @@ static void test_inherits_nothing(Fixture *f, gconstpointer data) {
         g_dir_close(dir);
         g_assert_cmpuint(n, >=, 1);
 
-        name = process_status(helper_pid(f->helper), "Name");
-        blocked = process_status(helper_pid(f->helper), "SigBlk");
-        ignored = process_status(helper_pid(f->helper), "SigIgn");
-        caught = process_status(helper_pid(f->helper), "SigCgt");
+        name = process_status(helper_pid(f), "Name");
+        blocked = process_status(helper_pid(f), "SigBlk");
+        ignored = process_status(helper_pid(f), "SigIgn");
+        caught = process_status(helper_pid(f), "SigCgt");
         g_assert_cmpstr(name, ==, "test-helper");
         g_assert_cmpstr(blocked, ==, "0000000000000000");
         g_assert_cmpstr(caught, ==, "0000000000000000");
@@ -604,7 +626,7 @@ static void test_remote(Fixture *f, gconstpointer data) {
         start_spawner(f);
         start_remote_helper(f);
         g_assert_true(helper_is_remote(f->helper));
-        g_assert_cmpint(helper_pid(f->helper), ==, 0);
+        g_assert_cmpint(helper_pid(f), ==, 0);
 
         g_assert_cmpint(helper_request(f->helper, "echo", 4), ==, 0);
         await_replies(f, 1);
@@ -669,7 +691,6 @@ static void test_nobody_listens(Fixture *f, gconstpointer data) {
         await_replies(f, 2);
         g_assert_cmpint(f->result, ==, 0);
         g_assert_false(helper_is_remote(f->helper));
-        g_assert_cmpint(helper_pid(f->helper), >, 0);
 }
 
 #define ADD(path, data, set_up, test)                                                                        \

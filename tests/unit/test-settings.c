@@ -1198,14 +1198,11 @@ static const char *warning(Fixture *f, const char *name, const char *text) {
 
 #define WARNINGS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
-static void load_file(
-                Fixture *f,
-                const char *path,
-                Origin origin,
-                int expected_r,
-                const char *const *expected) {
-        g_assert_cmpint(settings_load_file(&f->settings, path, origin, take_warning, f->warnings), ==,
-                        expected_r);
+/* Reads a file that need not be there. */
+static void load_file(Fixture *f, const char *path, int expected_n, const char *const *expected) {
+        const SettingsPaths paths = { .permanent_file = path };
+
+        g_assert_cmpint(settings_load(&paths, take_warning, f->warnings, &f->settings), ==, expected_n);
         assert_warnings(f->warnings, expected);
 }
 
@@ -1214,10 +1211,7 @@ static void test_load_file(Fixture *f, const void *data) {
         const char *bad =
                         warning(f, "a.conf", ":3: CrowdSize=x: x is not a number from 0 to 10000, ignoring");
 
-        load_file(f, path, ORIGIN_FILE, 1, WARNINGS(bad));
-        assert_value(&f->settings, SETTING_DRY_RUN, "yes", where(f, "a.conf", 2));
-
-        load_file(f, path, ORIGIN_BUS_PERMANENT, 1, WARNINGS(bad));
+        load_file(f, path, 1, WARNINGS(bad));
         assert_value(&f->settings, SETTING_DRY_RUN, "yes", "bus (permanent)");
         assert_value(&f->settings, SETTING_CROWD_SIZE, "4", "built-in");
 }
@@ -1228,37 +1222,36 @@ static void test_odd_files(Fixture *f, const void *data) {
         const char *file = put(f, "file", "[Watch]\n");
         Settings before = f->settings;
 
-        load_file(f, at(f, "absent"), ORIGIN_FILE, -ENOENT, NO_WARNINGS);
-        load_file(f, put(f, "empty", ""), ORIGIN_FILE, 0, NO_WARNINGS);
-        load_file(f, "/dev/null", ORIGIN_FILE, 0, NO_WARNINGS);
+        load_file(f, at(f, "absent"), 0, NO_WARNINGS);
+        load_file(f, put(f, "empty", ""), 0, NO_WARNINGS);
+        load_file(f, "/dev/null", 0, NO_WARNINGS);
 
-        load_file(f, "/dev/zero", ORIGIN_FILE, 1,
-                  WARNINGS("/dev/zero: can't be read: not a regular file, ignoring"));
+        load_file(f, "/dev/zero", 1, WARNINGS("/dev/zero: can't be read: not a regular file, ignoring"));
         g_assert_cmpint(g_mkdir(at(f, "folder"), 0755), ==, 0);
-        load_file(f, at(f, "folder"), ORIGIN_FILE, 1,
+        load_file(f, at(f, "folder"), 1,
                   WARNINGS(warning(f, "folder", ": can't be read: Is a directory, ignoring")));
 
         g_assert_cmpint(mkfifo(at(f, "fifo"), 0600), ==, 0);
-        load_file(f, at(f, "fifo"), ORIGIN_FILE, 1,
+        load_file(f, at(f, "fifo"), 1,
                   WARNINGS(warning(f, "fifo", ": can't be read: not a regular file, ignoring")));
 
         g_assert_cmpint(symlink("loop", at(f, "loop")), ==, 0);
-        load_file(f, at(f, "loop"), ORIGIN_FILE, 1,
+        load_file(f, at(f, "loop"), 1,
                   WARNINGS(
                                   warning(f, "loop",
                                           ": can't be read: Too many levels of symbolic links, ignoring")));
 
-        load_file(f, warning(f, "file/below", ""), ORIGIN_FILE, 1,
+        load_file(f, warning(f, "file/below", ""), 1,
                   WARNINGS(warning(f, "file/below", ": can't be read: Not a directory, ignoring")));
 
-        load_file(f, put(f, "large", large), ORIGIN_FILE, 0, NO_WARNINGS);
+        load_file(f, put(f, "large", large), 0, NO_WARNINGS);
         g_assert_cmpint(truncate(at(f, "large"), 1024 * 1024 + 1), ==, 0);
-        load_file(f, at(f, "large"), ORIGIN_FILE, 1,
+        load_file(f, at(f, "large"), 1,
                   WARNINGS(
                                   warning(f, "large",
                                           ": can't be read: larger than the maximum of 1 MiB, ignoring")));
 
-        load_file(f, file, ORIGIN_FILE, 0, NO_WARNINGS);
+        load_file(f, file, 0, NO_WARNINGS);
         assert_equal(&f->settings, &before);
 }
 
