@@ -342,9 +342,10 @@ static bool engine_continue_episode(Engine *engine, Moment now, EngineEvents *ev
                 return false;
 
         history_update(history, now, &engine->loads, &engine->runs, &rules);
-        sync_policy_judge(&engine->policy, history, history->last_spinning.monotonic_usec, events);
-        if (!engine_episode_is_over(engine, now.monotonic_usec))
+        if (!engine_episode_is_over(engine, now.monotonic_usec)) {
+                sync_policy_judge(&engine->policy, history, history->last_spinning.monotonic_usec, events);
                 return false;
+        }
 
         engine_end_episode(engine, now, events);
         return true;

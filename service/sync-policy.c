@@ -38,22 +38,23 @@ static bool is_past_effect(const Sync *sync, uint64_t usec) {
         return usec > sync->start.monotonic_usec + sync->duration_usec + SYNC_HELPED_WITHIN_USEC;
 }
 
-/* Applies that it is known whether the sync helped, also to the copies in policy->sync and last_sync. */
-static void judge(SyncPolicy *policy, const Sync *sync, EngineEvents *events) {
+/* Reports that it is known whether the sync helped, also in the copies policy->sync and last_sync. */
+static void report_judged(SyncPolicy *policy, const Sync *sync, EngineEvents *events) {
         if (policy->syncing && policy->sync.id == sync->id)
                 policy->sync.helped = sync->helped;
         if (policy->last_sync.id == sync->id)
                 policy->last_sync.helped = sync->helped;
 
         engine_events_add_sync(events, EVENT_SYNC_JUDGED, sync);
+}
 
-        if (sync->helped == HELPED_YES)
-                sync_policy_reset(policy, events);
-        else if (sync->rule != RULE_NONE && sync_was_made(sync)) {
-                engine_events_add_once(events, EVENT_UNHELPFUL_CHANGED);
-                if (++policy->real_pacing.n_unhelpful == ENGINE_UNHELPFUL_MAX)
-                        engine_events_add_sync(events, EVENT_SYNCS_UNHELPFUL, sync);
-        }
+static void count_unhelpful(SyncPolicy *policy, const Sync *sync, EngineEvents *events) {
+        if (sync->helped != HELPED_NO || sync->rule == RULE_NONE || !sync_was_made(sync))
+                return;
+
+        engine_events_add_once(events, EVENT_UNHELPFUL_CHANGED);
+        if (++policy->real_pacing.n_unhelpful == ENGINE_UNHELPFUL_MAX)
+                engine_events_add_sync(events, EVENT_SYNCS_UNHELPFUL, sync);
 }
 
 void sync_policy_judge(SyncPolicy *policy, History *history, uint64_t spinning_usec, EngineEvents *events) {
@@ -67,7 +68,8 @@ void sync_policy_judge(SyncPolicy *policy, History *history, uint64_t spinning_u
                         continue;
 
                 sync->helped = HELPED_NO;
-                judge(policy, sync, events);
+                report_judged(policy, sync, events);
+                count_unhelpful(policy, sync, events);
         }
 }
 
@@ -77,12 +79,24 @@ void sync_policy_note_judged(
                 uint32_t judged,
                 EngineEvents *events) {
 
+        bool helped = false;
+
         /* The effect of a dry run ends with its episode. */
         policy->dry_pacing.n_unhelpful = 0;
 
         for (size_t i = 0; i < episode->n_syncs; i++)
+                if (judged & (UINT32_C(1) << i)) {
+                        report_judged(policy, &episode->syncs[i], events);
+                        helped = helped || episode->syncs[i].helped == HELPED_YES;
+                }
+        if (helped) {
+                sync_policy_reset(policy, events);
+                return;
+        }
+
+        for (size_t i = 0; i < episode->n_syncs; i++)
                 if (judged & (UINT32_C(1) << i))
-                        judge(policy, &episode->syncs[i], events);
+                        count_unhelpful(policy, &episode->syncs[i], events);
 }
 
 void sync_policy_adopt(SyncPolicy *policy, History *history, uint64_t now_usec) {
