@@ -5,11 +5,13 @@
  * may be; what the daemon does meanwhile; and `wbctl inhibit`, which runs commands.
  */
 
+#include <fcntl.h>
 #include <gio/gunixfdlist.h>
 #include <poll.h>
 #include <pty.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -609,17 +611,23 @@ static void test_interrupt_key(BusFixture *fixture, gconstpointer data) {
 
 /* The command goes on, and automatic syncs do, too. */
 static void test_wbctl_killed(BusFixture *fixture, gconstpointer data) {
-        const char *const arguments[] = {
-                g_getenv("WBCTL"), "inhibit", "sh", "-c", "echo ready; cat; echo done", NULL,
-        };
+        g_autofree char *fifo = g_build_filename(fixture->folder, "go", NULL);
+        g_autofree char *script = g_strdup_printf("echo ready; read -r line <'%s'; echo done", fifo);
+        const char *const arguments[] = { g_getenv("WBCTL"), "inhibit", "sh", "-c", script, NULL };
         _cleanup_client_ Client *client = start(fixture);
+        _cleanup_close_ int go = -EBADF;
+        Process process;
         int out;
-        Process process = start_wbctl(fixture, arguments, &out, NULL);
 
+        g_assert_no_errno(mkfifo(fifo, 0600));
+        go = open(fifo, O_RDWR | O_CLOEXEC);
+        g_assert_no_errno(go);
+        process = start_wbctl(fixture, arguments, &out, NULL);
         assert_line(out, "ready");
         g_assert_cmpuint(count_inhibitors(client), ==, 1);
         process_kill(&process, fixture->deadline_usec);
         wait_released(client);
+        g_assert_cmpint(write(go, "\n", 1), ==, 1);
         assert_line(out, "done");
         (void) close(out);
 }
