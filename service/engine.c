@@ -595,6 +595,7 @@ int engine_new(const Settings *settings, unsigned n_cpus, Moment now, Engine **r
 
         /* A stall needs these pages, and its first syncs must not wait for memory. */
         explicit_bzero(&engine->history.episode, offsetof(Episode, syncs[2]));
+        explicit_bzero(&engine->loads.loads[0], sizeof(Load));
 
         engine->settings = *settings;
         engine->n_cpus = n_cpus;

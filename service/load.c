@@ -107,6 +107,11 @@ static void load_set_spans(Load *load, const LoadRules *rules) {
         load->mean.span_usec = LOAD_MEAN_USEC;
 }
 
+/* Unused slots are not written to, so that their pages take no memory. */
+static bool load_is_used(const Load *load) {
+        return load->work[0] != '\0';
+}
+
 static bool load_is_idle(const Load *load) {
         return load->n_spinning == 0 && load->n_waiting == 0 && load->crowd.n == 0 && load->worker.n == 0 &&
                load->mean.n == 0;
@@ -156,6 +161,9 @@ void loads_begin(Loads *loads) {
         loads->n_tallies = 0;
         for (size_t i = 0; i < LOADS_MAX; i++) {
                 Load *load = &loads->loads[i];
+
+                if (!load_is_used(load))
+                        continue;
 
                 load->n_spinning = load->n_waiting = 0;
                 load->cpu_usec = 0;
@@ -226,7 +234,7 @@ static Load *loads_find_room(Loads *loads, uint64_t now_usec, const Tally *tally
                 Load *load = &loads->loads[i];
                 double size;
 
-                if (load->work[0] == '\0')
+                if (!load_is_used(load))
                         return load;
 
                 size = load_size(load, now_usec, rules);
@@ -260,7 +268,7 @@ void loads_end(Loads *loads, uint64_t now_usec, uint64_t weight_usec, const Load
         for (size_t i = 0; i < LOADS_MAX; i++) {
                 Load *load = &loads->loads[i];
 
-                if (load->work[0] == '\0')
+                if (!load_is_used(load))
                         continue;
 
                 load_add_scan(load, now_usec, weight_usec, rules);
@@ -272,6 +280,9 @@ void loads_end(Loads *loads, uint64_t now_usec, uint64_t weight_usec, const Load
 void loads_shift(Loads *loads, uint64_t usec) {
         for (size_t i = 0; i < LOADS_MAX; i++) {
                 Load *load = &loads->loads[i];
+
+                if (!load_is_used(load))
+                        continue;
 
                 load->crowd_since_usec += usec;
                 load->mean_since_usec += usec;
@@ -288,7 +299,8 @@ static void load_empty(Load *load) {
 
 void loads_empty(Loads *loads) {
         for (size_t i = 0; i < LOADS_MAX; i++)
-                load_empty(&loads->loads[i]);
+                if (load_is_used(&loads->loads[i]))
+                        load_empty(&loads->loads[i]);
 }
 
 void loads_empty_work(Loads *loads, const char *work) {
@@ -361,7 +373,7 @@ bool load_is_over(const Load *load, EngineRule rule, uint64_t now_usec, const Lo
 EngineRule load_rule(const Load *load, uint64_t now_usec, const LoadRules *rules) {
         EngineRule rule = RULE_NONE;
 
-        if (load->work[0] == '\0' || load_count(load, rules) == 0)
+        if (!load_is_used(load) || load_count(load, rules) == 0)
                 return RULE_NONE;
 
         if (load_is_crowd(load, now_usec, rules))
