@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The processes in which bus-reader.c and peers.c run. Their stdin is the bus, or the link to the daemon. */
+/*
+ * The processes in which bus-reader.c and peers.c run. Each is forked while the daemon is small, and then
+ * waits for its order: a process that was forked later would keep a copy of all that the daemon changes
+ * afterwards.
+ */
 
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -14,66 +19,190 @@
  * turn once more than for the bus itself. */
 #define NICE (-20)
 
-static void prepare(void) {
-        /* Memory locks are not inherited. */
-        (void) sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){});
-        (void) setpriority(PRIO_PROCESS, 0, NICE);
-        (void) mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+/* What a process is to do. */
+typedef struct Order {
+        char name[CHILD_NAME_MAX + 1]; /* of the process */
+        bool has_listener;             /* serve peers; else read from the bus */
+        bool is_private;               /* the listener is */
+} Order;
+
+/* The descriptors that come with it. */
+typedef enum OrderFd {
+        FD_INPUT,    /* the bus, or the link to the daemon */
+        FD_LISTENER, /* if it has one */
+        _ORDER_FD_MAX,
+} OrderFd;
+
+typedef union OrderControl {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(_ORDER_FD_MAX * sizeof(int))];
+} OrderControl;
+
+typedef struct Process {
+        int fd; /* the daemon's end of its socket */
+        Child child;
+} Process;
+
+/* Those that wait for their order. */
+static Process waiting[BUS_READERS_MAX];
+static size_t n_waiting;
+
+/* In the process */
+
+static int receive_order(Order *ret, int ret_fds[static _ORDER_FD_MAX]) {
+        struct iovec data = { .iov_base = ret, .iov_len = sizeof(*ret) };
+        OrderControl control = {};
+        struct msghdr message = {
+                .msg_iov = &data,
+                .msg_iovlen = 1,
+                .msg_control = &control,
+                .msg_controllen = sizeof(control),
+        };
+        struct cmsghdr *header;
+        ssize_t n;
+
+        do
+                n = recvmsg(CHILD_FD, &message, MSG_CMSG_CLOEXEC);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return -errno;
+        header = CMSG_FIRSTHDR(&message);
+        if (n != sizeof(*ret) || !header || header->cmsg_type != SCM_RIGHTS)
+                return -ECONNRESET;
+
+        memcpy(ret_fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+        return 0;
 }
 
-static void run_reader(void *unused) {
+static void run_reader(int input_fd) {
         BusReader *reader;
 
-        prepare();
-        if (bus_reader_new(CHILD_FD, STDIN_FILENO, &reader) < 0)
+        if (bus_reader_new(CHILD_FD, input_fd, &reader) < 0)
                 return;
         while (bus_reader_wait(reader, -1) >= 0 && bus_reader_work(reader) >= 0)
                 ;
 }
 
-/* The listener is that of the daemon, but for its descriptor. */
-static void run_peers(void *userdata) {
-        Listener listener = *(const Listener *) userdata;
+static void run_peers(int link_fd, const Listener *listener) {
         Peers *peers;
 
-        prepare();
-        listener.fd = CHILD_SECOND_FD;
-        if (peers_new(CHILD_FD, STDIN_FILENO, &listener, &peers) < 0)
+        if (peers_new(CHILD_FD, link_fd, listener, &peers) < 0)
                 return;
         while (peers_work(peers, -1) >= 0)
                 ;
 }
 
-static int start(ChildOptions options, int *ret_fd, Child *ret_child) {
+static void run(void *unused) {
+        int fds[_ORDER_FD_MAX];
+        Order order;
+
+        /* Memory locks are not inherited. */
+        (void) sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){});
+        (void) setpriority(PRIO_PROCESS, 0, NICE);
+        (void) mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+
+        if (receive_order(&order, fds) < 0)
+                return;
+        (void) prctl(PR_SET_NAME, order.name);
+        if (order.has_listener)
+                run_peers(fds[FD_INPUT],
+                          &(Listener){ .is_private = order.is_private, .fd = fds[FD_LISTENER] });
+        else
+                run_reader(fds[FD_INPUT]);
+}
+
+/* In the daemon */
+
+/* Must not write to memory that is shared with those forked before. */
+static int fork_process(Process *ret) {
         _cleanup_close_ int ours = -EBADF, theirs = -EBADF;
+        Child child;
         int pair[2], r;
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return -errno;
         ours = pair[0];
-        options.fd = theirs = pair[1];
+        theirs = pair[1];
 
-        r = child_start(&options, ret_child);
+        r = child_start(&(ChildOptions){ .name = "wbwatchd-reader", .fd = theirs, .run = run }, &child);
         if (r < 0)
                 return r;
 
-        *ret_fd = take_fd(&ours);
+        *ret = (Process){ .fd = take_fd(&ours), .child = child };
         return 0;
 }
 
+void bus_readers_fork(size_t n) {
+        Process processes[BUS_READERS_MAX];
+        size_t n_forked = 0;
+
+        while (n_forked < MIN(n, (size_t) BUS_READERS_MAX) && fork_process(processes + n_forked) >= 0)
+                n_forked++;
+
+        memcpy(waiting, processes, n_forked * sizeof(Process));
+        n_waiting = n_forked;
+}
+
+static int send_order(const Process *process, const Order *order, const int *fds) {
+        const size_t size = (order->has_listener ? 2 : 1) * sizeof(int);
+        struct iovec data = { .iov_base = (void *) order, .iov_len = sizeof(*order) };
+        OrderControl control = {};
+        struct msghdr message = {
+                .msg_iov = &data,
+                .msg_iovlen = 1,
+                .msg_control = &control,
+                .msg_controllen = CMSG_SPACE(size),
+        };
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(size);
+        memcpy(CMSG_DATA(header), fds, size);
+        return sendmsg(process->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int start_process(
+                Process *process,
+                const Order *order,
+                const int *fds,
+                int *ret_fd,
+                Child *ret_child) {
+        int r;
+
+        r = send_order(process, order, fds);
+        if (r < 0) {
+                closep(&process->fd);
+                child_leave(&process->child, 0);
+                return r;
+        }
+
+        *ret_fd = process->fd;
+        *ret_child = process->child;
+        return 0;
+}
+
+static int start(const Order *order, const int *fds, int *ret_fd, Child *ret_child) {
+        Process process;
+        int r;
+
+        /* One that was killed meanwhile takes no order. */
+        while (n_waiting > 0)
+                if (start_process(waiting + --n_waiting, order, fds, ret_fd, ret_child) >= 0)
+                        return 0;
+
+        r = fork_process(&process);
+        return r < 0 ? r : start_process(&process, order, fds, ret_fd, ret_child);
+}
+
 int bus_reader_start(int socket, int *ret_fd, Child *ret_child) {
-        return start((ChildOptions){ .name = "wbwatchd-bus", .input_fd = socket, .run = run_reader }, ret_fd,
-                     ret_child);
+        return start(&(Order){ .name = "wbwatchd-bus" }, &socket, ret_fd, ret_child);
 }
 
 int peers_start(const Listener *listener, int link_fd, int *ret_fd, Child *ret_child) {
-        return start(
-                        (ChildOptions){
-                                        .name = listener->process_name,
-                                        .input_fd = link_fd,
-                                        .second_fd = listener->fd,
-                                        .run = run_peers,
-                                        .userdata = (void *) listener,
-                        },
-                        ret_fd, ret_child);
+        const int fds[] = { [FD_INPUT] = link_fd, [FD_LISTENER] = listener->fd };
+        Order order = { .has_listener = true, .is_private = listener->is_private };
+
+        strcpy(order.name, listener->process_name);
+        return start(&order, fds, ret_fd, ret_child);
 }

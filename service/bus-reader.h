@@ -84,3 +84,8 @@ int bus_reader_wait(const BusReader *reader, int wait_msec);
 /* Starts a process that does this. It ends with the bus and with the daemon's end of the socket, *ret_fd; the
  * daemon sees its end by *ret_fd. */
 int bus_reader_start(int socket, int *ret_fd, Child *ret_child);
+
+/* Forks n processes, at most BUS_READERS_MAX, for the next calls of bus_reader_start() and peers_start().
+ * Should be called while the daemon is small. Later calls fork one each, and so do these if it fails. */
+#define BUS_READERS_MAX 3
+void bus_readers_fork(size_t n);

@@ -40,6 +40,11 @@ struct Helper {
  * locked. */
 static alignas(max_align_t) uint8_t received[HELPER_PACKET_MAX];
 
+/* Those that helpers_start() forks. */
+static bool collects;
+static Helper *collected[HELPERS_COLLECTED_MAX];
+static size_t n_collected;
+
 /* Runs in the helper process. */
 static void helper_run(void *userdata) {
         const HelperOptions *options = userdata;
@@ -156,6 +161,10 @@ static int helper_start(Helper *helper) {
                 return 0;
 
         r = helper_open(helper);
+        if (r >= 0 && collects && n_collected < HELPERS_COLLECTED_MAX) {
+                collected[n_collected++] = helper;
+                return 0;
+        }
         if (r >= 0)
                 r = helper_fork(helper, &helper->child);
         if (r >= 0)
@@ -221,8 +230,9 @@ static int on_death(sd_event_source *source, int fd, uint32_t revents, void *use
         return 0;
 }
 
-static int helper_allocate(sd_event *event, const HelperOptions *options, Helper **ret) {
-        Helper *helper;
+int helper_new_full(sd_event *event, const HelperOptions *options, Helper **ret) {
+        _cleanup_(helper_freep) Helper *helper = NULL;
+        int r;
 
         if (strlen(options->name) > CHILD_NAME_MAX)
                 return -EINVAL;
@@ -236,17 +246,7 @@ static int helper_allocate(sd_event *event, const HelperOptions *options, Helper
         helper->socket_fd = helper->child_fd = helper->attached_fd = -EBADF;
         helper->child = CHILD_NONE;
 
-        *ret = helper;
-        return 0;
-}
-
-int helper_new_full(sd_event *event, const HelperOptions *options, Helper **ret) {
-        _cleanup_(helper_freep) Helper *helper = NULL;
-        int r;
-
-        r = helper_allocate(event, options, &helper);
-        if (r >= 0)
-                r = helper_start(helper);
+        r = helper_start(helper);
         if (r < 0)
                 return r;
 
@@ -254,43 +254,27 @@ int helper_new_full(sd_event *event, const HelperOptions *options, Helper **ret)
         return 0;
 }
 
-/* All writes to memory come first, then the forks, then the watches. */
-static int start_together(Helper *const *helpers, size_t n) {
-        Child children[HELPERS_AT_ONCE_MAX];
-        int r = 0;
-
-        for (size_t i = 0; i < n && r >= 0; i++)
-                if (!helpers[i]->options.socket_path || helper_connect(helpers[i]) < 0)
-                        r = helper_open(helpers[i]);
-
-        for (size_t i = 0; i < n; i++) {
-                children[i] = CHILD_NONE;
-                if (helpers[i]->child_fd >= 0 && r >= 0)
-                        r = helper_fork(helpers[i], children + i);
-        }
-        for (size_t i = 0; i < n; i++)
-                helpers[i]->child = children[i];
-
-        for (size_t i = 0; i < n && r >= 0; i++)
-                if (helpers[i]->child_fd >= 0)
-                        r = helper_watch(helpers[i]);
-        return r;
+void helpers_collect(void) {
+        collects = true;
 }
 
-int helper_new_many(sd_event *event, const HelperOptions *options, size_t n, Helper **ret) {
-        Helper *helpers[HELPERS_AT_ONCE_MAX] = {};
-        int r = n <= HELPERS_AT_ONCE_MAX ? 0 : -E2BIG;
+/* All writes to memory come first, then the forks, then the watches. */
+int helpers_start(void) {
+        Child children[HELPERS_COLLECTED_MAX];
+        int r = 0;
 
-        for (size_t i = 0; i < n && r >= 0; i++)
-                r = helper_allocate(event, options + i, helpers + i);
-        if (r >= 0)
-                r = start_together(helpers, n);
+        for (size_t i = 0; i < n_collected; i++) {
+                children[i] = CHILD_NONE;
+                if (r >= 0)
+                        r = helper_fork(collected[i], children + i);
+        }
+        for (size_t i = 0; i < n_collected; i++)
+                collected[i]->child = children[i];
 
-        for (size_t i = 0; i < n && i < HELPERS_AT_ONCE_MAX; i++)
-                if (r < 0)
-                        helper_free(helpers[i]);
-                else
-                        ret[i] = helpers[i];
+        for (size_t i = 0; i < n_collected && r >= 0; i++)
+                r = helper_watch(collected[i]);
+        n_collected = 0;
+        collects = false;
         return r;
 }
 
@@ -313,6 +297,10 @@ int helper_new(sd_event *event,
 Helper *helper_free(Helper *helper) {
         if (!helper)
                 return NULL;
+
+        for (size_t i = 0; i < n_collected; i++)
+                if (collected[i] == helper)
+                        collected[i--] = collected[--n_collected];
 
         sd_event_source_disable_unref(helper->socket_source);
         sd_event_source_disable_unref(helper->death_source);

@@ -34,10 +34,11 @@ typedef struct HelperOptions {
  * options must outlive the helper. */
 int helper_new_full(sd_event *event, const HelperOptions *options, Helper **ret);
 
-/* Starts n helpers, at most HELPERS_AT_ONCE_MAX; all or none. Forked helpers then share more memory than with
- * single calls, since nothing is written between the forks. */
-#define HELPERS_AT_ONCE_MAX 16
-int helper_new_many(sd_event *event, const HelperOptions *options, size_t n, Helper **ret);
+/* Between these calls helpers are not forked; the second forks them in a row. They share more memory then,
+ * since nothing is written between the forks. If it fails, all must be freed. */
+#define HELPERS_COLLECTED_MAX 16
+void helpers_collect(void);
+int helpers_start(void);
 
 /* Starts a helper that is always forked. */
 int helper_new(sd_event *event,

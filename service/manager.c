@@ -13,6 +13,7 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
+#include "bus-reader.h"
 #include "bus.h"
 #include "connector.h"
 #include "duration.h"
@@ -932,11 +933,16 @@ int manager_new(const ManagerOptions *options, const Settings *settings, Manager
                 return r;
         }
 
-        /* Fork the helpers first, while the process is small. */
+        /* Fork first, while the process is small, and in a row. */
+        helpers_collect();
         r = manager_start_syncer(manager);
         if (r >= 0)
                 r = storage_new(manager->event, &options->paths, &storage_handlers, manager,
                                 &manager->storage);
+        if (r >= 0) {
+                bus_readers_fork((options->use_bus ? 1 : 0) + (options->socket_folder ? 2 : 0));
+                r = helpers_start();
+        }
         if (r < 0) {
                 log_error("Can't start a helper process: %s", errno_text(-r));
                 return r;

@@ -59,21 +59,11 @@ int slot_restart(Slot *slot) {
 }
 
 static int start_helpers(Pool *pool) {
-        HelperOptions options[HELPERS_AT_ONCE_MAX];
-        Helper *helpers[HELPERS_AT_ONCE_MAX];
-        Slot *slots[HELPERS_AT_ONCE_MAX];
-        size_t n = 0;
-        int r;
+        int r = 0;
 
-        for (size_t i = 0; i < POOL_SLOTS_MAX; i++)
-                if (pool->slots[i].index < groups[pool->slots[i].group].n_kept) {
-                        slots[n] = pool->slots + i;
-                        options[n++] = slot_options(pool->slots + i);
-                }
-
-        r = helper_new_many(pool->event, options, n, helpers);
-        for (size_t i = 0; i < n && r >= 0; i++)
-                slots[i]->helper = helpers[i];
+        for (size_t i = 0; i < POOL_SLOTS_MAX && r >= 0; i++)
+                if (pool->slots[i].index < groups[pool->slots[i].group].n_kept)
+                        r = slot_start(pool->slots + i);
         return r;
 }
 

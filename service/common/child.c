@@ -45,19 +45,8 @@ static void detach_streams(int first, int last) {
 }
 
 /* While a copy of the other end of a socket or pipe is open here, its closing there is not seen. */
-static bool keep_descriptors(const ChildOptions *options) {
-        const bool has_second = options->second_fd > 0;
-        int second = -EBADF;
-
-        /* A copy: it may be CHILD_FD itself. */
-        if (has_second) {
-                second = fcntl(options->second_fd, F_DUPFD, CHILD_SECOND_FD + 1);
-                if (second < 0)
-                        return false;
-        }
-
-        return dup2(options->fd, CHILD_FD) >= 0 && (!has_second || dup2(second, CHILD_SECOND_FD) >= 0) &&
-               close_range((has_second ? CHILD_SECOND_FD : CHILD_FD) + 1, ~0U, 0) >= 0;
+static bool keep_descriptor(int fd) {
+        return dup2(fd, CHILD_FD) >= 0 && close_range(CHILD_FD + 1, ~0U, 0) >= 0;
 }
 
 /* The child, from its start to its end. */
@@ -71,7 +60,7 @@ static noreturn void child_run(const ChildOptions *options, pid_t parent) {
         if (options->input_fd > 0 && dup2(options->input_fd, STDIN_FILENO) < 0)
                 _exit(EXIT_FAILURE);
 
-        if (!keep_descriptors(options))
+        if (!keep_descriptor(options->fd))
                 _exit(EXIT_FAILURE);
 
         detach_streams(options->input_fd > 0 ? STDOUT_FILENO : STDIN_FILENO,

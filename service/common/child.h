@@ -12,13 +12,11 @@
 
 /* The first descriptor that is neither stdin, stdout nor stderr. */
 #define CHILD_FD 3
-#define CHILD_SECOND_FD 4
 
 typedef struct ChildOptions {
         const char *name;            /* of the process, at most CHILD_NAME_MAX bytes */
         int fd;                      /* the child has it as CHILD_FD; all its other descriptors are closed */
         int input_fd;                /* the child's stdin; 0: /dev/null */
-        int second_fd;               /* the child has it as CHILD_SECOND_FD; 0: none */
         bool keeps_stderr;           /* else stderr is /dev/null, as stdout is */
         bool outlives_parent;        /* and ignores SIGTERM; else it is killed when its parent dies */
         void (*run)(void *userdata); /* what the child does; its exit status is 0 when this returns */
