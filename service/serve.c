@@ -9,16 +9,20 @@
 
 #include "child.h"
 
+#define PAGE_SIZE 4096
+
 /* Room for one descriptor beside a packet. */
 typedef union Attachment {
         struct cmsghdr align;
         char room[CMSG_SPACE(sizeof(int))];
 } Attachment;
 
-static int attached_to_reply = -EBADF;
-
-/* Not on the stack, so that only pages in use are touched. */
-static alignas(max_align_t) uint8_t request[HELPER_PACKET_MAX], reply[HELPER_PACKET_MAX];
+/* Not on the stack, so that only pages in use are touched: one of a small request, one of a small reply. */
+static alignas(PAGE_SIZE) uint8_t request[HELPER_PACKET_MAX];
+static struct {
+        alignas(PAGE_SIZE) int attached_fd;
+        alignas(max_align_t) uint8_t data[HELPER_PACKET_MAX];
+} reply;
 
 int packet_send(int fd, const void *data, size_t size, int attached_fd, int flags) {
         /* An empty packet could not be distinguished from the end of the connection. */
@@ -79,8 +83,8 @@ int packet_receive(int fd, void *data, int flags, size_t *ret_size, int *ret_att
 }
 
 void serve_attach(int fd) {
-        closep(&attached_to_reply);
-        attached_to_reply = fd;
+        closep(&reply.attached_fd);
+        reply.attached_fd = fd;
 }
 
 static void serve_one(helper_serve_t serve, void *userdata) {
@@ -93,22 +97,21 @@ static void serve_one(helper_serve_t serve, void *userdata) {
         if (r < 0)
                 _exit(r == -EPIPE ? EXIT_SUCCESS : EXIT_FAILURE);
 
-        size = serve(request, size, reply, userdata);
+        size = serve(request, size, reply.data, userdata);
         assert(size <= HELPER_PACKET_MAX);
 
         do
-                r = packet_send(CHILD_FD, reply, size, attached_to_reply, 0);
+                r = packet_send(CHILD_FD, reply.data, size, reply.attached_fd, 0);
         while (r == -EINTR);
         if (r < 0)
                 _exit(EXIT_FAILURE);
-        /* Written only if needed: its page is shared with the daemon. */
-        if (attached_to_reply >= 0)
-                serve_attach(-EBADF);
+        serve_attach(-EBADF);
 }
 
 noreturn void serve_run(helper_serve_t serve, void *userdata) {
         /* Memory locks are not inherited. Locks only what is resident, so it costs no memory. */
         (void) mlockall(MCL_CURRENT | MCL_ONFAULT);
+        reply.attached_fd = -EBADF;
 
         for (;;)
                 serve_one(serve, userdata);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/openat2.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -28,8 +29,10 @@ typedef struct MountReader {
         bool skipping;     /* the rest of a line that was too long */
 } MountReader;
 
-/* For one reader at a time. Static, so that only pages in use are touched. */
-static char reader_buffer[LINE_MAX_BYTES];
+/* For one reader at a time. Static, so that only pages in use are touched: the first, unless there is a
+ * longer line. */
+#define READER_PAGE ((size_t) 4096)
+static alignas(READER_PAGE) char reader_buffer[LINE_MAX_BYTES];
 
 static int mount_reader_open(MountReader *reader) {
         *reader = (MountReader){ .fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC) };
@@ -43,6 +46,7 @@ static void mount_reader_done(MountReader *reader) {
 
 /* Appends more text to the buffer. Returns 0 at the end of the file. */
 static int mount_reader_fill(MountReader *reader) {
+        size_t size;
         ssize_t n;
 
         memmove(reader_buffer, reader_buffer + reader->begin, reader->end - reader->begin);
@@ -54,8 +58,9 @@ static int mount_reader_fill(MountReader *reader) {
                 reader->skipping = true;
         }
 
+        size = reader->end < READER_PAGE ? READER_PAGE : sizeof(reader_buffer);
         do
-                n = read(reader->fd, reader_buffer + reader->end, sizeof(reader_buffer) - reader->end);
+                n = read(reader->fd, reader_buffer + reader->end, size - reader->end);
         while (n < 0 && errno == EINTR);
         if (n < 0)
                 return -errno;
