@@ -20,6 +20,7 @@
 #include <assert.h>
 #include <glib.h>
 
+#include "memory.h"
 #include "names.h"
 
 /* polkit itself answers within milliseconds; a person needs longer. */
@@ -62,7 +63,7 @@ int authority_new(
                 Authority **ret) {
         Authority *authority;
 
-        authority = calloc(1, sizeof(*authority));
+        authority = memory_new_sparse(sizeof(*authority));
         if (!authority)
                 return -ENOMEM;
 
@@ -80,7 +81,7 @@ Authority *authority_free(Authority *authority) {
         for (size_t i = 0; i < AUTHORITY_OPEN_MAX; i++)
                 if (authority->queries[i].call)
                         query_close(authority->queries + i);
-        free(authority);
+        memory_free_sparse(authority, sizeof(*authority));
         return NULL;
 }
 

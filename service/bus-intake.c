@@ -10,6 +10,7 @@
 
 #include "bus-header.h"
 #include "bus-reader.h"
+#include "memory.h"
 #include "names.h"
 #include "peers.h"
 
@@ -313,7 +314,7 @@ int bus_intake_new(sd_bus *bus, int socket, int feed, const Listener *listener, 
         _cleanup_(bus_intake_freep) BusIntake *intake = NULL;
         int r;
 
-        intake = calloc(1, sizeof(*intake));
+        intake = memory_new_sparse(sizeof(*intake));
         if (!intake)
                 return -ENOMEM;
         intake->bus = bus;
@@ -348,6 +349,6 @@ BusIntake *bus_intake_free(BusIntake *intake) {
                 (void) kill(intake->reader.pid, SIGKILL);
         closep(&intake->reader_fd);
         child_leave(&intake->reader, 0);
-        free(intake);
+        memory_free_sparse(intake, sizeof(*intake));
         return NULL;
 }

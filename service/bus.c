@@ -21,6 +21,7 @@
 #include "bus-settings.h"
 #include "duration.h"
 #include "log.h"
+#include "memory.h"
 #include "names.h"
 #include "report.h"
 #include "text.h"
@@ -631,7 +632,7 @@ int bus_add(sd_event *event, Manager *manager, const Listener *listener, Bus **l
         _cleanup_(bus_freep) Bus *bus = NULL;
         int r;
 
-        bus = g_try_new0(Bus, 1);
+        bus = memory_new_sparse(sizeof(*bus));
         if (!bus)
                 return -ENOMEM;
         bus->manager = manager;
@@ -652,7 +653,7 @@ Bus *bus_free(Bus *bus) {
                 Bus *next = bus->next;
 
                 bus_connection_free(bus->connection);
-                g_free(bus);
+                memory_free_sparse(bus, sizeof(*bus));
                 bus = next;
         }
 

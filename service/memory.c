@@ -67,6 +67,13 @@ static bool has_constants(const struct dl_phdr_info *object, const ElfW(Phdr) * 
         return true;
 }
 
+static void advise(const struct dl_phdr_info *object, uintptr_t begin, uintptr_t end, int advice) {
+        if (begin < end && madvise((void *) begin, end - begin, advice) < 0)
+                log_debug("Can't %s a part of %s, ignoring: %m",
+                          advice == MADV_POPULATE_READ ? "hold" : "release",
+                          object->dlpi_name[0] ? object->dlpi_name : "the program");
+}
+
 static int execute_step(struct dl_phdr_info *object, size_t size, void *userdata) {
         const Step *step = userdata;
         uintptr_t page_size = (uintptr_t) sysconf(_SC_PAGESIZE);
@@ -78,27 +85,39 @@ static int execute_step(struct dl_phdr_info *object, size_t size, void *userdata
         /* Backwards, since the first segment contains this table, and must be released last. */
         for (size_t i = object->dlpi_phnum; i-- > 0;) {
                 const ElfW(Phdr) *segment = object->dlpi_phdr + i;
-                uintptr_t begin = object->dlpi_addr + segment->p_vaddr, end = begin + segment->p_memsz;
-                int advice;
+                uintptr_t begin = object->dlpi_addr + segment->p_vaddr, end = begin + segment->p_memsz,
+                          held = end;
 
                 if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W))
                         continue;
 
-                if (*step == STEP_RELEASE)
-                        advice = MADV_DONTNEED;
-                else if ((segment->p_flags & PF_X) || (constants && has_constants(object, segment, &end)))
-                        advice = MADV_POPULATE_READ;
-                else
-                        continue;
-
                 begin -= begin % page_size;
-                if (madvise((void *) begin, end - begin, advice) < 0)
-                        log_debug("Can't %s a part of %s, ignoring: %m",
-                                  *step == STEP_HOLD ? "hold" : "release",
-                                  object->dlpi_name[0] ? object->dlpi_name : "the program");
+                if (*step == STEP_RELEASE) {
+                        advise(object, begin, end, MADV_DONTNEED);
+                        continue;
+                }
+
+                if (!(segment->p_flags & PF_X) && (!constants || !has_constants(object, segment, &held)))
+                        held = begin;
+                advise(object, begin, held, MADV_POPULATE_READ);
+
+                /* The kernel maps pages around those that are used. */
+                held += (page_size - held % page_size) % page_size;
+                advise(object, held, end, MADV_DONTNEED_LOCKED);
         }
 
         return 0;
+}
+
+void *memory_new_sparse(size_t size) {
+        void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        return memory == MAP_FAILED ? NULL : memory;
+}
+
+void memory_free_sparse(void *memory, size_t size) {
+        if (memory)
+                (void) munmap(memory, size);
 }
 
 void memory_prepare(void) {

@@ -6,6 +6,13 @@
  * be read from a disk that hangs. Pages needed only at start-up are released.
  */
 
+#include <stddef.h>
+
+/* Zeroed memory for a large table of which few entries are used. calloc() would write zeros to all of it.
+ * NULL if there is none. */
+void *memory_new_sparse(size_t size);
+void memory_free_sparse(void *memory, size_t size);
+
 /* Releases all code and constants used so far, locks what is used from now on, and reads from disk what the
  * event loop uses: this program and the libraries that it needs. Logs failures, and otherwise ignores them.
  */
