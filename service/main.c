@@ -31,6 +31,9 @@
 /* Memory of this size comes from the kernel and goes back to it. */
 #define LARGE_ALLOCATION (32 * 1024)
 
+/* How much the heap grows beyond what is needed. It takes no memory until it is used. */
+#define HEAP_ROOM (128 * 1024)
+
 /* What was set permanently over the bus: below $STATE_DIRECTORY, which a service has, or here. */
 #define STATE_DIRECTORY "/var/lib/wbwatch"
 #define PERMANENT_FILE "wbwatch.conf"
@@ -260,6 +263,10 @@ static void prepare_for_crisis(void) {
         /* The memory of a large message is returned when it was handled. By itself the C library keeps more
          * and more of it, which stays locked. */
         (void) mallopt(M_MMAP_THRESHOLD, LARGE_ALLOCATION);
+        /* Large tables come from the kernel, too, if the heap has no room left: their pages take no memory
+         * until they are used. */
+        (void) malloc_trim(0);
+        (void) mallopt(M_TOP_PAD, 0);
 
         memory_prepare();
 
@@ -359,6 +366,9 @@ static int run(const Options *options, char **argv) {
         r = manager_new(&manager_options, &settings, &manager);
         if (r < 0)
                 return EXIT_FAILURE;
+
+        /* Messages are made without asking the kernel for memory each time. */
+        (void) mallopt(M_TOP_PAD, HEAP_ROOM);
 
         r = manager_run(manager);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
