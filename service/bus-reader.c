@@ -39,7 +39,7 @@ typedef struct User {
 
 typedef enum SenderState {
         SENDER_UNUSED,
-        SENDER_NEW,   /* its user must be asked for: BUS_PACKET_QUESTION */
+        SENDER_NEW,   /* its user is not known: BUS_PACKET_QUESTION */
         SENDER_ASKED, /* the answer is to come */
         SENDER_KNOWN
 } SenderState;

@@ -51,7 +51,7 @@ bool peer_is_authenticated(const Peer *peer);
 /* Receives what there is, up to the first call. Negative errno if the connection must be closed, as below. */
 int peer_receive(Peer *peer);
 
-/* Drops the call that waits, and looks for the next one in what was received. */
+/* Drops the call that waits, and searches what was received for the next one. */
 int peer_next_call(Peer *peer);
 
 /* Sends a message, or as much of it as can be sent now. Takes the descriptors, also if it fails: -EOPNOTSUPP

@@ -84,7 +84,7 @@ static int remove_left_over(const char *path, char **ret_error) {
         struct stat st;
 
         if (lstat(path, &st) < 0)
-                return errno == ENOENT ? 0 : fail(-errno, ret_error, "look for", path);
+                return errno == ENOENT ? 0 : fail(-errno, ret_error, "check", path);
         if (!S_ISSOCK(st.st_mode)) {
                 *ret_error = g_strdup_printf("%s exists, and is not a socket", path);
                 return -EEXIST;

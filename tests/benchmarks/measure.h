@@ -102,7 +102,7 @@ Usage usage_of(pid_t pid);
 Usage usage_since(pid_t pid, Usage before);
 
 /* At most how many events of CPU pressure the kernel has sent since an earlier moment. The first function
- * takes the 2 s of which an event tells. */
+ * takes 2 s, the window of an event. */
 typedef struct Pressed {
         uint64_t begin_usec;
         uint64_t total_usec; /* for which tasks have waited for a CPU, as in /proc/pressure/cpu */

@@ -75,7 +75,7 @@ static char *read_all(int fd) {
         return g_string_free(text, false);
 }
 
-/* Compares the exit status, and looks for texts in the output. An empty text: there is no output. */
+/* Compares the exit status, and searches the output for texts. An empty text: there is no output. */
 static void run_check(
                 BusFixture *fixture,
                 Run *run,
@@ -454,7 +454,7 @@ static void test_machine(BusFixture *fixture, gconstpointer data) {
 #define PRIVATE "/run/wbwatchd/private"
 #define PUBLIC "/run/wbwatchd/public"
 
-/* The daemon's sockets are where wbctl looks for them. */
+/* The daemon's sockets are where wbctl expects them. */
 static void use_default_sockets(BusFixture *fixture) {
         g_free(fixture->socket_folder);
         fixture->socket_folder = g_strdup("/run/wbwatchd");

@@ -29,7 +29,7 @@ export const activated = path.join(folder, "activated");
 
 const MONITOR = `<policy user="root"><allow send_interface="org.freedesktop.DBus.Monitoring"/></policy>`;
 
-// Installs the page and wbctl where the session of cockpit-ws looks for them, and makes the bus start wbwatchd on demand.
+// Installs the page and wbctl where the session of cockpit-ws expects them, and makes the bus start wbwatchd on demand.
 export function install() {
     const services = path.join(folder, "activation");
 

@@ -311,7 +311,7 @@ static void test_refusal(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(f->n_states, ==, 1);
 }
 
-/* Before the connector asked for fork events alone, the kernel sends it these too. */
+/* Before the connector requested fork events alone, the kernel sends it these too. */
 static void test_acknowledgements_of_others(Fixture *f, gconstpointer data) {
         _cleanup_close_ int other = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_CONNECTOR);
         uint32_t cookie = take_acknowledgement(f->fd);
@@ -334,7 +334,7 @@ static unsigned count_acknowledgements(int fd, uint32_t cookie) {
         return n;
 }
 
-/* The kernel acknowledges to all who listen, so that a second listener sees what the connector asked for. */
+/* The kernel acknowledges to all who listen, so that a second listener sees what the connector requested. */
 static void test_stops_listening_when_freed(Fixture *f, gconstpointer data) {
         _cleanup_close_ int other = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_CONNECTOR);
         struct sockaddr_nl group = { .nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC };

@@ -304,7 +304,7 @@ static void test_killed_in_a_request(Fixture *f, gconstpointer data) {
         await_replies(f, 1);
         g_assert_cmpint(f->result, ==, -EPIPE);
 
-        /* The dead one was reaped, and the next one is there before it is asked for. */
+        /* The dead one was reaped, and the next one is there before it is requested. */
         g_assert_cmpint(waitpid(pid, NULL, WNOHANG), ==, -1);
         g_assert_cmpint(helper_pid(f), >, 0);
         g_assert_cmpint(helper_pid(f), !=, pid);
@@ -373,7 +373,7 @@ static void test_cannot_be_replaced(Fixture *f, gconstpointer data) {
         g_assert_cmpint(f->result, ==, 0);
 }
 
-/* It is there before it is asked for anything. */
+/* It is there before any request. */
 static void test_replaced_later(Fixture *f, gconstpointer data) {
         struct rlimit limit, none;
         pid_t pid;

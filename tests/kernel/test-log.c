@@ -149,7 +149,7 @@ static char *read_line(Reader *reader) {
         }
 }
 
-/* Takes note of one line; false when it is neither numbered nor tells of dropped ones. */
+/* Takes note of one line; false when it is neither numbered nor about dropped ones. */
 static bool reader_note(Reader *reader, const char *line) {
         const char *told = strstr(line, " log line");
         unsigned number;

@@ -396,7 +396,7 @@ static void test_no_lasting_file(Fixture *f, const void *data) {
         g_assert_cmpint(load(f), ==, 0);
 }
 
-/* A reload sees what changed since, tells what is wrong with it, and takes the rest. */
+/* A reload sees what changed since, reports what is wrong with it, and takes the rest. */
 static void test_reload_broken(Fixture *f, const void *data) {
         g_autofree char *path = in_root(f, "etc/wbwatch.conf"), *log = NULL, *expected = NULL, *source = NULL;
         int saved;

@@ -66,7 +66,7 @@ char *metrics_parse(const char *text, bool is_openmetrics) {
         return run_shell("tests/check-metrics text", text);
 }
 
-/* Without a proxy: to look for one loads modules of GLib that are there on some machines. */
+/* Without a proxy: the search for one loads modules of GLib that are there on some machines. */
 GSocketClient *http_client_new(void) {
         GSocketClient *client = g_socket_client_new();
 

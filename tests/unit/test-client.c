@@ -612,7 +612,7 @@ static void test_status_headline(void) {
                 { "{'State': <'idle'>, " STALLED(LATE) "}", RECOVERED, "All is well: " },
                 { "{'State': <'idle'>, " STALLED(SLOW) "}", RECOVERED, "All is well: " },
                 { "{'State': <'idle'>, " STALLED(LATE) "}", OUTLIVED, "Syncs did not end the last stall." },
-                /* sync(2) did not return in time, and nothing tells what has become of it. */
+                /* sync(2) did not return in time, and nothing shows what has become of it. */
                 { "{'State': <'idle'>, " STALLED(ANSWERED) "}", RECOVERED,
                   "The last sync, 6min ago, stalled: a disk or a filesystem did not answer. `wbctl sync` "
                   "tries again." },

@@ -394,7 +394,7 @@ static void test_shown(void) {
         }
 }
 
-/* Verbs of wbctl that the pages tell people to use. */
+/* Verbs of wbctl that the pages recommend. */
 static void test_verbs_mentioned(void) {
         g_autofree char *help = read_help("WBCTL");
         g_autoptr(Set) verbs = set_found(help, "^  ([a-z]+) +(?:NAME=|\\[[A-Z]| )"), mentioned = set_new();
