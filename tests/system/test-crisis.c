@@ -1457,7 +1457,6 @@ static void test_clock(BusFixture *fixture, gconstpointer data) {
         g_assert_nonnull(jumping_clock);
         fixture->preload = jumping_clock;
         client = start_quick_daemon(fixture);
-        assert_sync_in_time(fixture, client);
 
         begin_usec = usec_now(CLOCK_MONOTONIC);
         (void) client_call(client, "PauseFor", g_variant_new("(t)", USEC_PER_SEC));
@@ -1467,7 +1466,9 @@ static void test_clock(BusFixture *fixture, gconstpointer data) {
         g_test_message("a pause of 1 s took %" G_GUINT64_FORMAT " us", paused_usec);
         g_assert_cmpuint(paused_usec, >=, USEC_PER_SEC);
 
-        assert_sync_in_time(fixture, client);
+        /* After the pause: between them it would lower the mean over 5 s, which the second one must reach. */
+        for (unsigned i = 0; i < 2; i++)
+                assert_sync_in_time(fixture, client);
 }
 
 /* ---- 9: the sync ---- */
