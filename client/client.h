@@ -39,6 +39,7 @@ typedef struct Options {
         const char *batch, *table, *observe; /* for doctor; the table for metrics, too */
         const char *output;                  /* for report and metrics: a file, or "-"; NULL: the default */
         gboolean sysrq, perf, names;         /* for report */
+        const char *const *there;            /* for doctor and report: the words that run it on the host */
         Terminal terminal;                   /* what stdout is */
 } Options;
 

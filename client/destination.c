@@ -38,6 +38,11 @@ bool destination_is_remote(void) {
         return wanted.kind == DESTINATION_HOST || wanted.kind == DESTINATION_MACHINE;
 }
 
+bool destination_is_container(void) {
+        return wanted.kind == DESTINATION_MACHINE ||
+               (wanted.kind == DESTINATION_HOST && strchr(wanted.name, '/'));
+}
+
 bool destination_is_below(const char *root) {
         return streq(root, "/") || named_bus() || wanted.kind == DESTINATION_SOCKET;
 }

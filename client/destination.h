@@ -34,6 +34,9 @@ const Destination *destination_get(void);
 /* Whether the command line names another host or a container: files of this machine say nothing about it. */
 bool destination_is_remote(void);
 
+/* Whether that is a container, of this machine or of the host. */
+bool destination_is_container(void);
+
 /* Whether that is the machine whose folders are below root: with another one than "/", only if the caller
  * names a bus or a socket. */
 bool destination_is_below(const char *root);

@@ -6,10 +6,12 @@
 
 #include <stdio.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "connection.h"
 #include "duration.h"
+#include "remote.h"
 #include "root-file.h"
 #include "running-kernel.h"
 
@@ -339,8 +341,10 @@ int verb_doctor(const Options *options, char **arguments) {
         size_t format;
 
         if (find_format(options, &format) != 0 || find_duration(options, &observe_usec) != 0 ||
-            (options->root && check_root(options->root) != 0))
+            (options->root && !options->there && check_root(options->root) != 0))
                 return EXIT_DOCTOR_USAGE;
+        if (options->there)
+                return remote_run(options->there, STDOUT_FILENO, VERDICT_UNKNOWN);
 
         end_usec = usec_add(now_usec, observe_usec);
         doctor.deadline_usec =

@@ -2,11 +2,13 @@
 
 /*
  * The verbs inhibit and inhibitors. `wbctl inhibit` holds the descriptor itself, and does not pass it on: a
- * service that the command leaves behind would hold it, too.
+ * service that the command leaves behind would hold it, too. With --host, a wbctl there holds it, for as long
+ * as its stdin is open.
  */
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -16,7 +18,9 @@
 
 #include "client.h"
 #include "connection.h"
+#include "destination.h"
 #include "json.h"
+#include "remote.h"
 #include "values.h"
 
 /* The exit statuses of shells and systemd-inhibit(1) for a command that can't be executed, that is not found,
@@ -42,7 +46,9 @@ static const Request request_inhibit = {
 /* A command that runs, and the inhibitor. */
 typedef struct Run {
         const char *who, *why;
-        int fd; /* of the inhibitor; negative while it is lost */
+        int fd;         /* of the inhibitor, or the output of the host; negative while it is lost */
+        pid_t host;     /* ssh to the host; 0: there is none */
+        int host_stdin; /* open while the inhibitor is to be held there */
         pid_t pid;
         sd_event *event;
         sd_event_source *hold, *retry;
@@ -132,6 +138,85 @@ static int acquire_again(const Run *run, int *ret_fd, char **ret_words) {
                         false, 0, ret_words);
 }
 
+/* Acquiring on a host */
+
+/* What the wbctl there runs prints this once the inhibitor is held; the shell may print more before. */
+#define HELD "wbctl: the inhibitor is held"
+
+/* The wbctl there has this time to end once it may. */
+#define HOST_ENDS_WITHIN_USEC (5 * USEC_PER_SEC)
+
+/* Reads up to that line. False: the output or the time ended before. */
+static bool read_held(int fd, uint64_t deadline_usec) {
+        g_autoptr(GString) text = g_string_new("\n");
+
+        while (!g_str_has_suffix(text->str, "\n" HELD "\n")) {
+                uint64_t left_usec = usec_subtract(deadline_usec, usec_now(CLOCK_MONOTONIC));
+                struct pollfd input = { .fd = fd, .events = POLLIN };
+                char byte;
+
+                if (left_usec == 0)
+                        return false;
+                if (poll(&input, 1, (int) (MIN(left_usec, USEC_PER_MINUTE) / USEC_PER_MSEC) + 1) <= 0)
+                        continue;
+                if (read(fd, &byte, 1) <= 0)
+                        return false;
+                g_string_append_c(text, byte);
+        }
+        return true;
+}
+
+/* Ends its stdin, and with it the inhibitor. Returns as remote_wait(). */
+static int host_release(Run *run, uint64_t timeout_usec) {
+        pid_t pid = run->host;
+
+        closep(&run->host_stdin);
+        run->host_stdin = -EBADF;
+        run->host = 0;
+        return remote_wait(pid, timeout_usec);
+}
+
+static int host_start(Run *run) {
+        g_autofree char *who = g_strdup_printf("--who=%s", run->who);
+        g_autofree char *why = g_strdup_printf("--why=%s", run->why);
+        const char *const words[] = { "inhibit", who,  why,  "--no-ask-password",
+                                      "--",      "sh", "-c", "echo '" HELD "' && exec cat",
+                                      NULL };
+        _cleanup_close_ int in = -EBADF, out = -EBADF;
+        int fds[2];
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return -errno;
+        in = fds[0];
+        run->host_stdin = fds[1];
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return -errno;
+        run->fd = fds[0];
+        out = fds[1];
+        return remote_start(words, in, out, true, &run->host);
+}
+
+/* Returns 0, or an exit status after an error message on stderr. */
+static int host_acquire(Run *run) {
+        uint64_t deadline_usec =
+                        usec_add(usec_now(CLOCK_MONOTONIC), connection_timeout(INHIBIT_TIMEOUT_USEC));
+        g_autofree char *explanation = NULL;
+        int r;
+
+        r = host_start(run);
+        if (r < 0)
+                return request_failed(&request_inhibit, r);
+        if (read_held(run->fd, deadline_usec))
+                return 0;
+
+        r = host_release(run, usec_subtract(deadline_usec, usec_now(CLOCK_MONOTONIC)));
+        explanation = remote_explain(r);
+        if (r > 0 && !explanation)
+                return r;
+        complain("%s", explanation ?: "The wbctl there ended without an inhibitor.");
+        return EXIT_NO_BUS;
+}
+
 /* While the command runs */
 
 static int run_watch(Run *run);
@@ -160,13 +245,20 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         return run_watch(run);
 }
 
-/* Only the end of the daemon closes the other end. */
+/* Only the end of the daemon closes the other end. On a host, that of ssh or of the wbctl there does, which
+ * itself comes back to a daemon that ended. */
 static int on_released(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Run *run = userdata;
 
         run->hold = sd_event_source_disable_unref(run->hold);
         closep(&run->fd);
         run->fd = -EBADF;
+        if (run->host > 0) {
+                complain("Lost the connection to %s, and with it the suspension of automatic syncs. The "
+                         "command goes on.",
+                         destination_get()->name);
+                return 0;
+        }
         complain("wbwatchd has ended, and with it the suspension of automatic syncs. The command goes on; "
                  "wbctl suspends them again once wbwatchd is back.");
         return run_retry_later(run);
@@ -227,6 +319,9 @@ static void run_done(Run *run) {
         sd_event_source_unref(run->hold);
         sd_event_source_unref(run->retry);
         sd_event_unref(run->event);
+        if (run->host > 0)
+                (void) host_release(run, HOST_ENDS_WITHIN_USEC);
+        closep(&run->host_stdin);
         closep(&run->fd);
 }
 
@@ -272,13 +367,20 @@ static int check_text(const char *option, const char *text) {
 
 int verb_inhibit(const Options *options, char **arguments) {
         g_autofree char *who = options->who ? g_strdup(options->who) : default_who(arguments[0]);
-        _cleanup_(run_done) Run run = { .who = who, .why = options->why ?: "", .fd = -EBADF };
+        _cleanup_(run_done) Run run = {
+                .who = who,
+                .why = options->why ?: "",
+                .fd = -EBADF,
+                .host_stdin = -EBADF,
+        };
         int r;
 
         r = check_text("who", options->who);
         if (r == 0)
                 r = check_text("why", options->why);
-        if (r == 0)
+        if (r == 0 && destination_get()->kind == DESTINATION_HOST)
+                r = host_acquire(&run);
+        else if (r == 0)
                 r = acquire(options, run.who, run.why, &run.fd);
         if (r != 0)
                 return r;

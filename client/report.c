@@ -10,8 +10,10 @@
 #include "archive.h"
 #include "client.h"
 #include "connection.h"
+#include "destination.h"
 #include "duration.h"
 #include "jobs.h"
+#include "remote.h"
 #include "report-parts.h"
 #include "report-summary.h"
 #include "root-file.h"
@@ -120,13 +122,20 @@ static int write_or_complain(const ReportOptions *options, const GByteArray *arc
         return job.timed_out || job.status != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static char *default_path(const ReportOptions *options, uint64_t now_usec) {
+/* host: part of the name, or NULL. */
+static char *default_path(const char *host, uint64_t now_usec) {
         g_autoptr(GDateTime) now = g_date_time_new_from_unix_utc((gint64) (now_usec / USEC_PER_SEC));
-        g_autofree char *time = g_date_time_format(now, "%Y%m%dT%H%M%SZ"), *host = NULL;
+        g_autofree char *time = g_date_time_format(now, "%Y%m%dT%H%M%SZ");
+        g_autofree char *part = host ? g_strdelimit(g_strconcat(host, "-", NULL), "/", '_') : g_strdup("");
 
-        if (!options->names || root_file_read(options->root, "proc/sys/kernel/hostname", &host) < 0)
-                return g_strdup_printf("wbwatch-report-%s.tar.xz", time);
-        return g_strdup_printf("wbwatch-report-%s-%s.tar.xz", g_strdelimit(g_strstrip(host), "/", '_'), time);
+        return g_strdup_printf("wbwatch-report-%s%s.tar.xz", part, time);
+}
+
+/* NULL if it cannot be read. */
+static char *read_hostname(const char *root) {
+        char *name = NULL;
+
+        return root_file_read(root, "proc/sys/kernel/hostname", &name) < 0 ? NULL : g_strstrip(name);
 }
 
 static size_t count_missing(const PartResult *results) {
@@ -156,6 +165,27 @@ static int deliver(
         return r;
 }
 
+/* A report of another machine comes over ssh: nothing of this machine is sick. */
+static int fetch(const char *const *words, const char *path) {
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (is_stdout(path))
+                return remote_run(words, STDOUT_FILENO, EXIT_NO_BUS);
+
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd < 0) {
+                complain("Cannot write %s: %s.", path, g_strerror(errno));
+                return EXIT_FAILURE;
+        }
+        r = remote_run(words, fd, EXIT_NO_BUS);
+        if (r == EXIT_SUCCESS)
+                printf("%s\n", path);
+        else
+                (void) unlink(path);
+        return r;
+}
+
 int verb_report(const Options *options, char **arguments) {
         ReportOptions report = {
                 .root = options->root ?: "/",
@@ -167,14 +197,18 @@ int verb_report(const Options *options, char **arguments) {
         uint64_t now_usec = usec_now(CLOCK_REALTIME);
         _cleanup_(parts_freep) PartResult *results = NULL;
         g_autoptr(GByteArray) archive = NULL;
-        g_autofree char *path = NULL, *summary = NULL;
+        g_autofree char *host = NULL, *path = NULL, *summary = NULL;
         int r = EXIT_SUCCESS;
 
-        path = options->output ? g_strdup(options->output) : default_path(&report, now_usec);
+        if (options->names)
+                host = options->there ? g_strdup(destination_get()->name) : read_hostname(report.root);
+        path = options->output ? g_strdup(options->output) : default_path(host, now_usec);
         if (is_stdout(path) && isatty(STDOUT_FILENO)) {
                 complain("The report is not for a terminal: redirect stdout, or use --output=FILE.");
                 return EXIT_USAGE;
         }
+        if (options->there)
+                return fetch(options->there, path);
         if (!is_stdout(path))
                 r = write_or_complain(&report, NULL, path);
         if (r != EXIT_SUCCESS)

@@ -19,8 +19,7 @@ typedef struct Verb {
         size_t min_arguments;
         size_t max_arguments;
         int (*run)(const Options *options, char **arguments);
-        bool is_local; /* it reads files of the machine it runs on */
-        bool holds_fd; /* of the daemon; ssh does not pass descriptors */
+        bool is_local; /* it reads files of the machine it runs on; with --host it runs there */
 } Verb;
 
 static const Verb verbs[] = {
@@ -36,8 +35,7 @@ static const Verb verbs[] = {
         { "reset", "[NAME...]", "Undo settings made over the bus, all or these", 0, SIZE_MAX, verb_reset },
         { "pause", "[DURATION]", "Suspend automatic syncs, for DURATION (1h)", 0, 1, verb_pause },
         { "resume", "", "End a pause", 0, 0, verb_resume },
-        { "inhibit", "COMMAND...", "Suspend automatic syncs while COMMAND runs", 1, SIZE_MAX, verb_inhibit,
-          .holds_fd = true },
+        { "inhibit", "COMMAND...", "Suspend automatic syncs while COMMAND runs", 1, SIZE_MAX, verb_inhibit },
         { "inhibitors", "", "List who suspends automatic syncs", 0, 0, verb_inhibitors },
         { "sync", "", "Sync now, and wait until the sync has ended", 0, 0, verb_sync },
         { "report", "", "Make an archive for a bug report", 0, 0, verb_report, true },
@@ -253,19 +251,43 @@ static int check_destination(const Verb *verb) {
 
         if (!destination_is_remote())
                 return 0;
-        if (verb->is_local)
-                return usage("%s examines the machine it runs on, and does not work with --host and "
-                             "--machine: run it there, as in `ssh HOST wbctl %s`",
-                             verb->name, verb->name);
-        if (verb->holds_fd && destination_get()->kind == DESTINATION_HOST)
-                return usage("%s holds a descriptor, which ssh does not pass, and does not work with --host: "
-                             "run it there, as in `ssh HOST wbctl %s COMMAND`",
-                             verb->name, verb->name);
+        if (verb->is_local && destination_is_container())
+                return usage("%s examines the machine it runs on, and does not work for a container: run it "
+                             "there",
+                             verb->name);
         if (option)
                 return usage("--%s needs the journal, which --host and --machine do not read: run wbctl "
                              "there, as in `ssh HOST wbctl %s --%s=...`",
                              option, verb->name, option);
         return 0;
+}
+
+/* How the command line runs an examining verb on the host; NULL: it runs here. The file of the output and the
+ * timeout are a matter of this machine. To be freed. */
+static char **words_for_host(const Verb *verb) {
+        GPtrArray *words;
+
+        if (!verb->is_local || destination_get()->kind != DESTINATION_HOST)
+                return NULL;
+
+        words = g_ptr_array_new();
+        g_ptr_array_add(words, g_strdup(verb->name));
+        for (size_t i = 0; i < ELEMENTSOF(option_table); i++) {
+                const GOptionEntry *entry = &option_table[i].entry;
+
+                if (!option_is_given(&option_table[i]) || entry->arg_data == &options.host ||
+                    entry->arg_data == &options.output || entry->arg_data == &options.ask_password ||
+                    entry->arg_data == &timeout_text)
+                        continue;
+                g_ptr_array_add(words, entry->arg == G_OPTION_ARG_NONE
+                                                       ? g_strdup_printf("--%s", entry->long_name)
+                                                       : g_strdup_printf("--%s=%s", entry->long_name,
+                                                                         *(char **) entry->arg_data));
+        }
+        if (streq(verb->name, "report"))
+                g_ptr_array_add(words, g_strdup("--output=-"));
+        g_ptr_array_add(words, NULL);
+        return (char **) g_ptr_array_free(words, FALSE);
 }
 
 static char *suggest_verb(const char *name) {
@@ -289,6 +311,7 @@ static char *suggest_option(const GError *error) {
 }
 
 static int run(GOptionContext *context, char **arguments) {
+        g_auto(GStrv) words = NULL;
         const char *name = arguments[0] ?: "status";
         const Verb *verb = find_verb(name);
         size_t n;
@@ -321,6 +344,8 @@ static int run(GOptionContext *context, char **arguments) {
                 option_help_print(context);
                 return EXIT_SUCCESS;
         }
+        words = words_for_host(verb);
+        options.there = (const char *const *) words;
         options.terminal = terminal_detect();
         return verb->run(&options, arguments);
 }

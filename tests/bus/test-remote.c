@@ -22,6 +22,13 @@
 /* $BUS is the bus of the host, $FOLDER that of the test. */
 #define BRIDGE "exec systemd-stdio-bridge -p \"$BUS\"\n"
 
+/* What sshd does with a command: its words become a line for a shell. */
+#define SHELL                                                                                                \
+        "while [ \"$1\" != -- ]; do shift; done\n"                                                           \
+        "shift 2\n"                                                                                          \
+        "[ \"$1\" = systemd-stdio-bridge ] && " BRIDGE                                                       \
+        "DBUS_SYSTEM_BUS_ADDRESS=$BUS exec sh -c \"exec $*\"\n"
+
 static void write_program(BusFixture *fixture, const char *name, const char *script) {
         g_autofree char *path = g_build_filename(fixture->folder, name, NULL);
         g_autofree char *text = g_strdup_printf("#!/bin/sh\n%s", script);
@@ -169,9 +176,6 @@ static void test_host(BusFixture *fixture, gconstpointer data) {
                 { "--json episodes", 0, "[]", "the journal there is not read" },
                 { "episodes 7", 1, "", "There is no stall \"7\"" },
                 { "sync --filesystem=x", 2, "", "its path is empty, relative, or" },
-                { "doctor", 255, "", "as in `ssh HOST wbctl doctor`" },
-                { "report", 2, "", "as in `ssh HOST wbctl report`" },
-                { "inhibit true", 2, "", "as in `ssh HOST wbctl inhibit COMMAND`" },
                 { "inhibitors", 0, "No inhibitor is held.\n", "" },
                 { "status -n 5", 2, "", "--lines needs the journal" },
                 { "episodes -b", 2, "", "--boot needs the journal" },
@@ -223,6 +227,79 @@ static void test_host_metrics(BusFixture *fixture, gconstpointer data) {
 }
 
 /* What ssh is called with: libsystemd splits the name. */
+static void install_wbctl(BusFixture *fixture) {
+        g_autofree char *path = g_build_filename(fixture->folder, "wbctl", NULL);
+
+        g_assert_no_errno(symlink(g_getenv("WBCTL"), path));
+}
+
+/* doctor and report examine the host, by the wbctl there. Only root may read what they read. */
+static void test_host_examine(BusFixture *fixture, gconstpointer data) {
+        static const Case cases[] = {
+                { "--table=" TABLE " doctor --observe=0s", 0, "Not affected: the kernel does not have", "" },
+                { "--json --table=" TABLE " doctor --observe=0s", 0, "\"Verdict\":\"not-affected\"", "" },
+                { "doctor --observe=0s --root=/nonexistent", 3, "", "/nonexistent: no proc there" },
+                { "doctor --observe=soon", 255, "", "--observe=soon" },
+                { "report --names --output=/nonexistent/a", 1, "",
+                  "Cannot write /nonexistent/a: No such file" },
+        };
+        static const Case container[] = {
+                { "doctor", 255, "", "does not work for a container" },
+                { "report", 2, "", "does not work for a container" },
+        };
+        static const Case missing[] = {
+                { "doctor", 3, "", "web1 has no wbctl" },
+                { "report -o -", 4, "", "web1 has no wbctl" },
+                { "inhibit echo run", 4, "", "web1 has no wbctl" },
+        };
+        g_autofree char *path = g_build_filename(fixture->folder, "it's a report", NULL), *contents = NULL;
+        g_autofree char *arguments = g_strdup_printf("-H web1 report --output=\"%s\"", path);
+        _cleanup_client_ Client *client = NULL;
+        gsize length;
+        Run run;
+
+        fixture_start_bus(fixture);
+        client = start_daemon(fixture);
+        write_table();
+        write_program(fixture, "ssh", SHELL);
+        check_cases(fixture, NO_BUS, UID_ROOT, "-H web1", missing, ELEMENTSOF(missing));
+        install_wbctl(fixture);
+        check_cases(fixture, NO_BUS, UID_ROOT, "-H web1", cases, ELEMENTSOF(cases));
+        check_cases(fixture, NO_BUS, UID_ROOT, "-H web1/box", container, ELEMENTSOF(container));
+
+        run = run_start(fixture, NO_BUS, UID_ROOT, arguments);
+        run_check(fixture, &run, arguments, 0, path, "summary.txt in it says why");
+        g_assert_true(g_file_get_contents(path, &contents, &length, NULL));
+        g_assert_cmpuint(length, >, 6);
+        g_assert_cmpmem(contents, 6,
+                        "\xfd"
+                        "7zXZ",
+                        6);
+        fixture_stop_daemon(fixture);
+}
+
+/* The command runs here, the inhibitor is held there. */
+static void test_host_inhibit(BusFixture *fixture, gconstpointer data) {
+        static const Case cases[] = {
+                { "inhibit echo run", 0, "run\n", "" },
+                { "inhibit --who=backup --why=\"it's late; $HOME\" wbctl -H web1 inhibitors", 0,
+                  "it's late; $HOME\n", "" },
+                { "inhibit sh -c \"exit 7\"", 7, "", "" },
+                { "inhibit /nonexistent", 127, "", "Cannot run /nonexistent" },
+                { "inhibitors", 0, "No inhibitor is held.\n", "" },
+        };
+        _cleanup_client_ Client *client = NULL;
+
+        fixture_start_bus(fixture);
+        client = start_daemon(fixture);
+        write_program(fixture, "ssh", SHELL);
+        install_wbctl(fixture);
+        check_cases(fixture, NO_BUS, UID_ROOT, "-H web1", cases, ELEMENTSOF(cases));
+        check_cases(fixture, NO_BUS, UID_NOBODY, "-H web1",
+                    &(Case){ "inhibit echo run", 5, "", "Not authorized" }, 1);
+        fixture_stop_daemon(fixture);
+}
+
 static void test_host_arguments(BusFixture *fixture, gconstpointer data) {
         static const struct {
                 const char *host, *arguments;
@@ -249,6 +326,34 @@ static void test_host_arguments(BusFixture *fixture, gconstpointer data) {
         fixture_stop_daemon(fixture);
 }
 
+/* The same for what runs wbctl there. */
+static void test_host_words(BusFixture *fixture, gconstpointer data) {
+        static const struct {
+                const char *arguments, *written;
+                int status;
+        } cases[] = {
+                { "-H web1 report --sysrq -o -", "-xT -- web1 wbctl 'report' '--sysrq' '--output=-'\n", 0 },
+                { "-H admin@[::1]:2222 --json doctor --timeout=1min --observe=\"1 s\"",
+                  "-xT -p 2222 -- admin@::1 wbctl 'doctor' '--json' '--observe=1 s'\n", 0 },
+                { "-H web1/box inhibit --who=it\\'s true",
+                  "-xT -- web1 wbctl --machine=box 'inhibit' '--who=it'\\''s' '--why=' '--no-ask-password' "
+                  "'--' 'sh' '-c' 'echo '\\''wbctl: the inhibitor is held'\\'' && exec cat'\n",
+                  4 },
+        };
+        g_autofree char *path = g_build_filename(fixture->folder, "arguments", NULL);
+
+        write_program(fixture, "ssh", "echo \"$*\" >\"$FOLDER/arguments\"\n");
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                Run run = run_start(fixture, NO_BUS, UID_ROOT, cases[i].arguments);
+                g_autofree char *written = NULL;
+
+                run_check(fixture, &run, cases[i].arguments, cases[i].status, "",
+                          cases[i].status == 0 ? "" : "ended without an inhibitor");
+                g_assert_true(g_file_get_contents(path, &written, NULL, NULL));
+                g_assert_cmpstr(written, ==, cases[i].written);
+        }
+}
+
 /* Its own message is shown, and the one of wbctl names the host. */
 static void test_host_fails(BusFixture *fixture, gconstpointer data) {
         static const Case cases[] = {
@@ -260,6 +365,9 @@ static void test_host_fails(BusFixture *fixture, gconstpointer data) {
                 { "episodes", 4, "", "web1" },
                 { "health", 2, "UNKNOWN: no connection to the host or container\n", "Connection refused" },
                 { "health --alive", 2, "UNKNOWN: no connection", "Connection refused" },
+                { "doctor", 3, "", "ssh to web1, or wbctl there, failed" },
+                { "report --output=-", 4, "", "ssh to web1, or wbctl there, failed" },
+                { "inhibit echo run", 4, "", "ssh to web1, or wbctl there, failed" },
         };
 
         write_program(fixture, "ssh",
@@ -407,6 +515,43 @@ static void test_host_monitor(BusFixture *fixture, gconstpointer data) {
         fixture_stop_daemon(fixture);
 }
 
+/* The inhibitor ends with wbctl, however that ends; and the command does not end with the connection. */
+static void test_host_inhibit_lost(BusFixture *fixture, gconstpointer data) {
+        g_autofree char *pid_path = g_build_filename(fixture->folder, "pid", NULL), *text = NULL;
+        g_autofree char *go_path = g_build_filename(fixture->folder, "go", NULL), *lost = NULL;
+        g_autofree char *arguments =
+                        g_strdup_printf("-H web1 inhibit sh -c \"echo run; exec cat %s\"", go_path);
+        _cleanup_client_ Client *client = NULL;
+        _cleanup_close_ int go = -EBADF;
+        Run killed, cut;
+
+        fixture_start_bus(fixture);
+        client = start_daemon(fixture);
+        write_program(fixture, "ssh", "echo $$ >\"$FOLDER/pid\"\n" SHELL);
+        install_wbctl(fixture);
+        go = make_fifo(fixture, "go");
+
+        killed = run_start(fixture, NO_BUS, UID_ROOT, arguments);
+        g_free(read_line_with(killed.stdout_fd, "run"));
+        client_wait_property(client, "State", "'paused'");
+        process_kill(&killed.process, fixture->deadline_usec);
+        client_wait_property(client, "State", "'idle'");
+
+        cut = run_start(fixture, NO_BUS, UID_ROOT, arguments);
+        g_free(read_line_with(cut.stdout_fd, "run"));
+        g_assert_true(g_file_get_contents(pid_path, &text, NULL, NULL));
+        g_assert_no_errno(kill((pid_t) atoi(text), SIGTERM));
+        lost = read_line_with(cut.stderr_fd, "Lost the connection to web1");
+        client_wait_property(client, "State", "'idle'");
+        closep(&go);
+        go = -EBADF;
+        run_check(fixture, &cut, arguments, 0, "", "");
+
+        g_free(read_all(killed.stdout_fd));
+        g_free(read_all(killed.stderr_fd));
+        fixture_stop_daemon(fixture);
+}
+
 /* The bus that is used if none is named. */
 #define DEFAULT_BUS "/run/dbus/system_bus_socket"
 
@@ -424,7 +569,7 @@ static void test_machine(BusFixture *fixture, gconstpointer data) {
                 /* It has the kernel of this machine. */
                 { "-M box metrics --table=" TABLE, 0, "wbwatch_kernel_fixed{fix=\"made-up\"} 1\n", "" },
                 { "-M box inhibit echo held", 0, "held\n", "" },
-                { "-M box doctor", 255, "", "does not work with --host and --machine" },
+                { "-M box doctor", 255, "", "does not work for a container" },
                 { "-M gone status", 4, "", "There is no running container gone" },
         };
         static const Case denied[] = { { "-M box status", 5, "", "Only root may enter the container box" } };
@@ -607,7 +752,11 @@ int main(int argc, char **argv) {
 
         FIXTURE_TEST("/remote/host/verbs", test_host);
         FIXTURE_TEST("/remote/host/metrics", test_host_metrics);
+        FIXTURE_TEST("/remote/host/examine", test_host_examine);
+        FIXTURE_TEST("/remote/host/inhibit", test_host_inhibit);
+        FIXTURE_TEST("/remote/host/inhibit-lost", test_host_inhibit_lost);
         FIXTURE_TEST("/remote/host/arguments", test_host_arguments);
+        FIXTURE_TEST("/remote/host/words", test_host_words);
         FIXTURE_TEST("/remote/host/fails", test_host_fails);
         FIXTURE_TEST("/remote/host/refuses", test_host_refuses);
         FIXTURE_TEST("/remote/host/slow", test_host_slow);
