@@ -60,7 +60,8 @@ void workers_append(GString *out, const Terminal *terminal, GVariant *workers) {
                 workers_append_some(out, terminal, "", workers, SIZE_MAX);
 }
 
-bool workers_read_locally(Answers *answers, char **ret_fault) {
+bool workers_read_locally(const char *root, Answers *answers, char **ret_fault) {
+        g_autofree char *proc = g_build_filename(root ?: "/", "proc", NULL);
         GVariant *properties = answers->values[QUESTION_PROPERTIES];
         const char *glob = properties ? lookup_string(properties, "Glob") : NULL;
         int r;
@@ -68,10 +69,10 @@ bool workers_read_locally(Answers *answers, char **ret_fault) {
         if (answers->values[QUESTION_WORKERS] || destination_is_remote())
                 return false;
         r = local_workers_list(
-                        "/proc", glob ?: setting_table[SETTING_GLOB].built_in,
+                        proc, glob ?: setting_table[SETTING_GLOB].built_in,
                         &answers->values[QUESTION_WORKERS], ret_fault);
         if (r < 0)
-                *ret_fault = g_strdup_printf("cannot read /proc: %s", g_strerror(-r));
+                *ret_fault = g_strdup_printf("cannot read %s: %s", proc, g_strerror(-r));
         /* If not all workers can be seen, "none" may be false. */
         else if (*ret_fault && g_variant_n_children(answers->values[QUESTION_WORKERS]) == 0)
                 g_clear_pointer(&answers->values[QUESTION_WORKERS], g_variant_unref);
@@ -95,7 +96,7 @@ int verb_list(const Options *options, char **arguments) {
         bool local;
 
         answers_read(&answers, 1u << QUESTION_PROPERTIES | 1u << QUESTION_WORKERS);
-        local = workers_read_locally(&answers, &local_fault);
+        local = workers_read_locally(options->root, &answers, &local_fault);
         fault = local ? local_fault : fault_of(answers.values[QUESTION_PROPERTIES]);
         if (answers.values[QUESTION_WORKERS])
                 print_workers(options, answers.values[QUESTION_WORKERS], fault);
@@ -103,7 +104,7 @@ int verb_list(const Options *options, char **arguments) {
         if (answers.status != 0)
                 complain("%s", answers.words);
         if (local)
-                complain("Listed from /proc by wbctl itself.");
+                complain("Listed from %s/proc by wbctl itself.", options->root ?: "");
         if (!fault)
                 return answers.status;
         complain("%s does not see all kernel workers: %s", local ? "wbctl" : "wbwatchd", fault);

@@ -31,18 +31,18 @@ static int write_journal(const ReportOptions *options, const char *const *argume
         return job_execute(all, /* has_errors= */ true);
 }
 
-/* A verb of this program. Only doctor reads files of another root. Messages would spoil the JSON. */
+/* A verb of this program. Messages would spoil the JSON. */
 static int write_verb(const ReportOptions *options, const char *const *arguments, FILE *out) {
         g_autofree char *root = g_strdup_printf("--root=%s", options->root);
         g_autofree char *socket = NULL;
         const char *all[8] = { "/proc/self/exe" };
-        bool reads_root = streq(arguments[0], "doctor") && !streq(options->root, "/");
+        const char *const reads_root[] = { "doctor", "list", "status", NULL };
         bool is_json = streq(arguments[0], "--json");
         size_t n = 1;
 
         for (; *arguments && n < ELEMENTSOF(all) - 3; arguments++)
                 all[n++] = *arguments;
-        if (reads_root)
+        if (!streq(options->root, "/") && g_strv_contains(reads_root, all[n - 1]))
                 all[n++] = root;
         if (destination_get()->kind == DESTINATION_SOCKET) {
                 socket = g_strdup_printf("--socket=%s", destination_get()->name);

@@ -349,7 +349,7 @@ int verb_status(const Options *options, char **arguments) {
         if (r != 0)
                 return r;
         log_error = status_read(&query, &status);
-        local = workers_read_locally(&status.answers, &local_fault);
+        local = workers_read_locally(options->root, &status.answers, &local_fault);
         print_status(options, &status);
 
         if (status.answers.status != 0)

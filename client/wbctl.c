@@ -54,7 +54,7 @@ static const char *timeout_text;
 /* An option, and the verbs that it works with; none: all. */
 typedef struct Option {
         GOptionEntry entry;
-        const char *verbs[2];
+        const char *verbs[4];
 } Option;
 
 static const Option option_table[] = {
@@ -101,8 +101,8 @@ static const Option option_table[] = {
             "doctor: print text, json, nrpe or prometheus", "FORMAT" },
           { "doctor" } },
         { { "root", 0, 0, G_OPTION_ARG_FILENAME, &options.root,
-            "doctor, report: examine the system mounted at DIR", "DIR" },
-          { "doctor", "report" } },
+            "doctor, report, list, status: read the proc in DIR", "DIR" },
+          { "doctor", "report", "list", "status" } },
         { { "table", 0, 0, G_OPTION_ARG_FILENAME, &options.table,
             "doctor, metrics: read this table of kernels", "FILE" },
           { "doctor", "metrics" } },
@@ -210,17 +210,36 @@ static bool option_is_given(const Option *option) {
         return *(char *const *) option->entry.arg_data != NULL;
 }
 
+static bool option_works_with(const Option *option, const Verb *verb) {
+        for (size_t i = 0; i < ELEMENTSOF(option->verbs) && option->verbs[i]; i++)
+                if (streq(option->verbs[i], verb->name))
+                        return true;
+        return false;
+}
+
+/* As in "doctor, report and list". */
+static char *format_verbs(const Option *option) {
+        GString *names = g_string_new(option->verbs[0]);
+
+        for (size_t i = 1; i < ELEMENTSOF(option->verbs) && option->verbs[i]; i++) {
+                bool is_last = i + 1 == ELEMENTSOF(option->verbs) || !option->verbs[i + 1];
+
+                g_string_append_printf(names, "%s%s", is_last ? " and " : ", ", option->verbs[i]);
+        }
+        return g_string_free(names, FALSE);
+}
+
 /* Returns 0 or an exit status. */
 static int check_options(const Verb *verb) {
         for (size_t i = 0; i < ELEMENTSOF(option_table); i++) {
                 const Option *option = &option_table[i];
-                const char *one = option->verbs[0], *other = option->verbs[1];
+                g_autofree char *names = NULL;
 
-                if (!one || !option_is_given(option) || streq(verb->name, one) ||
-                    (other && streq(verb->name, other)))
+                if (!option->verbs[0] || !option_is_given(option) || option_works_with(option, verb))
                         continue;
-                return usage("--%s works with %s%s%s only, not with %s", option->entry.long_name, one,
-                             other ? " and " : "", other ?: "", verb->name);
+                names = format_verbs(option);
+                return usage("--%s works with %s only, not with %s", option->entry.long_name, names,
+                             verb->name);
         }
         return 0;
 }

@@ -68,6 +68,7 @@ complete -c wbctl -n '__wbctl_verb_is report' -l sysrq -d 'With backtraces of al
 complete -c wbctl -n '__wbctl_verb_is report' -l perf -d 'With a profile of all CPUs'
 complete -c wbctl -n '__wbctl_verb_is report' -l names -d 'Keep private names'
 complete -c wbctl -n '__wbctl_verb_is report' -l root -r -F -d 'Read files below this folder'
+complete -c wbctl -n '__wbctl_verb_is list status' -l root -r -F -d 'Read the proc in this folder if wbwatchd does not answer'
 
 complete -c wbctl -n '__wbctl_verb_is ""' -a status -d 'Show the state, running workers and settings'
 complete -c wbctl -n '__wbctl_verb_is ""' -a health -d 'Print in one line whether all is well'

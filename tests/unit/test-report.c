@@ -712,7 +712,7 @@ static void test_other_root(void) {
         _cleanup_machine_ Machine machine = machine_new();
         static const char *const files[] = { "status.txt",    "status.json", "episodes.txt",
                                              "episodes.json", "list.json",   "settings.txt" };
-        g_autofree char *list = NULL, *summary = NULL, *named = NULL;
+        g_autofree char *list = NULL, *summary = NULL, *named = NULL, *workers = NULL;
 
         g_free(run(&machine,
                    "unset DBUS_SYSTEM_BUS_ADDRESS; $wbctl report --root=$root -o here &"
@@ -731,6 +731,8 @@ static void test_other_root(void) {
 
         named = run(&machine, "tar -xJOf named summary.txt", 0, NULL);
         assert_has(named, "\n    status.txt: wbctl: wbwatchd is not running, or has no socket at ");
+        workers = run(&machine, "tar -xJOf named list.json", 0, NULL);
+        assert_has(workers, "\"Name\":\"kworker/0:1+inode_switch_wbs\"");
 }
 
 /* A filesystem without room, and one that cannot be written to. Nothing is left there. */
