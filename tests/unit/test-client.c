@@ -1371,7 +1371,7 @@ static void test_command_line(void) {
                 { "-H a:22/ list", EXIT_USAGE, "--host: \"\" is not the name of a container" },
                 { "-M ../x list", EXIT_USAGE, "--machine: \"../x\" is not the name of a container" },
                 { "-M user@x list", EXIT_USAGE, "--machine: \"user@x\" is not the name of a container" },
-                { "-H a report", EXIT_USAGE, "report examines the machine it runs on" },
+                { "-H a/b report", EXIT_USAGE, "report examines the machine it runs on" },
                 { "-M a doctor", EXIT_DOCTOR_USAGE, "doctor examines the machine it runs on" },
                 { "episodes 99", EXIT_NO_BUS, "There is no stall \"99\"" },
                 { "episodes soon", EXIT_FAILURE,
