@@ -519,8 +519,8 @@ static void test_host_monitor(BusFixture *fixture, gconstpointer data) {
 static void test_host_inhibit_lost(BusFixture *fixture, gconstpointer data) {
         g_autofree char *pid_path = g_build_filename(fixture->folder, "pid", NULL), *text = NULL;
         g_autofree char *go_path = g_build_filename(fixture->folder, "go", NULL), *lost = NULL;
-        g_autofree char *arguments =
-                        g_strdup_printf("-H web1 inhibit sh -c \"echo run; exec cat %s\"", go_path);
+        g_autofree char *arguments = g_strdup_printf(
+                        "-H web1 inhibit sh -c \"exec 3<%s; echo run; exec cat <&3\"", go_path);
         _cleanup_client_ Client *client = NULL;
         _cleanup_close_ int go = -EBADF;
         Run killed, cut;
