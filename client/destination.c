@@ -62,19 +62,53 @@ static bool port_is_valid(const char *text) {
         return g_ascii_string_to_unsigned(text, 10, 1, UINT16_MAX, &port, NULL);
 }
 
-/* Checks [USER@]HOST[:PORT][/CONTAINER]; an IPv6 address is in brackets. */
-static char *check_host(const char *text) {
-        g_auto(GStrv) parts = g_strsplit(text, "/", 2);
-        const char *at = strrchr(parts[0] ?: "", '@'), *host = at ? at + 1 : parts[0] ?: "";
-        const char *port = strchr(*host == '[' ? strchr(host, ']') ?: host : host, ':');
+/* No part begins with a dash: ssh would take it for an option. */
+#define HOST_REGEX                                                                                           \
+        "^(?:(?<user>[^/\\s-][^/\\s]*)@)?"                                                                   \
+        "(?:\\[(?<address>[0-9a-fA-F:.]+(?:%[0-9a-zA-Z_.-]+)?)\\]|(?<name>[^][:/@\\s-][^][:/@\\s]*))"        \
+        "(?::(?<port>[^/]*))?(?:/(?<container>.*))?$"
 
-        if (at == parts[0] || !*host || host == port || g_str_has_prefix(text, "-") ||
-            strpbrk(text, " \t\n") || (*host == '[' && !strchr(host, ']')))
+/* NULL where the part is missing; "" where it is empty. */
+static char *take_part(const GMatchInfo *match, const char *name) {
+        int begin, end;
+
+        if (!g_match_info_fetch_named_pos(match, name, &begin, &end) || begin < 0)
+                return NULL;
+        return g_match_info_fetch_named(match, name);
+}
+
+bool host_parse(const char *text, Host *ret) {
+        g_autoptr(GRegex) regex = g_regex_new(HOST_REGEX, G_REGEX_DOLLAR_ENDONLY | G_REGEX_RAW, 0, NULL);
+        g_autoptr(GMatchInfo) match = NULL;
+
+        *ret = (Host){};
+        if (!g_regex_match(regex, text, 0, &match))
+                return false;
+        *ret = (Host){
+                .user = take_part(match, "user"),
+                .name = take_part(match, "address") ?: take_part(match, "name"),
+                .port = take_part(match, "port"),
+                .container = take_part(match, "container"),
+        };
+        return true;
+}
+
+void host_done(Host *host) {
+        g_free(host->user);
+        g_free(host->name);
+        g_free(host->port);
+        g_free(host->container);
+}
+
+static char *check_host(const char *text) {
+        _cleanup_(host_done) Host host = {};
+
+        if (!host_parse(text, &host))
                 return g_strdup_printf("--host: \"%s\" is not [USER@]HOST[:PORT][/CONTAINER]", text);
-        if (port && !port_is_valid(port + 1))
-                return g_strdup_printf("--host: the port \"%s\" is not a number from 1 to 65535", port + 1);
-        if (parts[1] && !container_is_valid(parts[1]))
-                return g_strdup_printf("--host: \"%s\" is not the name of a container", parts[1]);
+        if (host.port && !port_is_valid(host.port))
+                return g_strdup_printf("--host: the port \"%s\" is not a number from 1 to 65535", host.port);
+        if (host.container && !container_is_valid(host.container))
+                return g_strdup_printf("--host: \"%s\" is not the name of a container", host.container);
         return NULL;
 }
 

@@ -20,6 +20,16 @@ typedef struct Destination {
         const char *name; /* of the host or container; the path of the socket; NULL: of a bus */
 } Destination;
 
+/* [USER@]NAME[:PORT][/CONTAINER], as --host has it; an IPv6 address is without its brackets here. NULL: not
+ * given. */
+typedef struct Host {
+        char *user, *name, *port, *container;
+} Host;
+
+/* Returns whether the text is such a host. The caller frees *ret with host_done() in any case. */
+bool host_parse(const char *text, Host *ret);
+void host_done(Host *host);
+
 /* The sockets that are tried where wbwatchd is not on a bus, up to a NULL name: for root, and for everybody.
  * None if the caller has named a bus. */
 const Destination *destination_sockets(void);

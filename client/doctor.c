@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "client.h"
 #include "connection.h"
@@ -329,6 +328,18 @@ static void examine(Doctor *doctor, uint64_t end_usec) {
         doctor_conclude(doctor);
 }
 
+/* Whatever else went wrong, nothing is known of the machine. */
+static int run_on_host(const char *const *words) {
+        int status = remote_run(words, /* output= */ NULL, 0);
+        g_autofree char *explanation = NULL;
+
+        if (status == VERDICT_NOT_AFFECTED || status == VERDICT_AFFECTED || status == VERDICT_UNKNOWN)
+                return status;
+        explanation = remote_explain(status);
+        complain("%s", explanation);
+        return VERDICT_UNKNOWN;
+}
+
 int verb_doctor(const Options *options, char **arguments) {
         _cleanup_(findings_freep) Findings *findings = findings_new();
         g_autoptr(GString) out = g_string_new(NULL);
@@ -344,7 +355,7 @@ int verb_doctor(const Options *options, char **arguments) {
             (options->root && !options->there && check_root(options->root) != 0))
                 return EXIT_DOCTOR_USAGE;
         if (options->there)
-                return remote_run(options->there, STDOUT_FILENO, VERDICT_UNKNOWN);
+                return run_on_host(options->there);
 
         end_usec = usec_add(now_usec, observe_usec);
         doctor.deadline_usec =

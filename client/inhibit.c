@@ -140,22 +140,30 @@ static int acquire_again(const Run *run, int *ret_fd, char **ret_words) {
 
 /* Acquiring on a host */
 
-/* What the wbctl there runs prints this once the inhibitor is held; the shell may print more before. */
+/* What the wbctl there runs prints this line once the inhibitor is held; the shell may print more before. */
 #define HELD "wbctl: the inhibitor is held"
+#define HELD_OUTPUT_MAX (64 * 1024)
 
 /* The wbctl there has this time to end once it may. */
 #define HOST_ENDS_WITHIN_USEC (5 * USEC_PER_SEC)
 
-/* Reads up to that line. False: the output or the time ended before. */
+static bool ends_with_held(const GString *text) {
+        static const char line[] = "\n" HELD "\n";
+        size_t length = strlen(line);
+
+        return text->len >= length && memcmp(text->str + text->len - length, line, length) == 0;
+}
+
+/* Reads up to that line. False: the output, its room or the time ended before. */
 static bool read_held(int fd, uint64_t deadline_usec) {
         g_autoptr(GString) text = g_string_new("\n");
 
-        while (!g_str_has_suffix(text->str, "\n" HELD "\n")) {
+        while (!ends_with_held(text)) {
                 uint64_t left_usec = usec_subtract(deadline_usec, usec_now(CLOCK_MONOTONIC));
                 struct pollfd input = { .fd = fd, .events = POLLIN };
                 char byte;
 
-                if (left_usec == 0)
+                if (left_usec == 0 || text->len > HELD_OUTPUT_MAX)
                         return false;
                 if (poll(&input, 1, (int) (MIN(left_usec, USEC_PER_MINUTE) / USEC_PER_MSEC) + 1) <= 0)
                         continue;
@@ -180,7 +188,7 @@ static int host_start(Run *run) {
         g_autofree char *who = g_strdup_printf("--who=%s", run->who);
         g_autofree char *why = g_strdup_printf("--why=%s", run->why);
         const char *const words[] = { "inhibit", who,  why,  "--no-ask-password",
-                                      "--",      "sh", "-c", "echo '" HELD "' && exec cat",
+                                      "--",      "sh", "-c", "printf '\\n" HELD "\\n' && exec cat",
                                       NULL };
         _cleanup_close_ int in = -EBADF, out = -EBADF;
         int fds[2];
@@ -204,17 +212,14 @@ static int host_acquire(Run *run) {
         int r;
 
         r = host_start(run);
-        if (r < 0)
-                return request_failed(&request_inhibit, r);
-        if (read_held(run->fd, deadline_usec))
+        if (r >= 0 && read_held(run->fd, deadline_usec))
                 return 0;
 
-        r = host_release(run, usec_subtract(deadline_usec, usec_now(CLOCK_MONOTONIC)));
+        if (r >= 0)
+                r = host_release(run, usec_subtract(deadline_usec, usec_now(CLOCK_MONOTONIC)));
         explanation = remote_explain(r);
-        if (r > 0 && !explanation)
-                return r;
-        complain("%s", explanation ?: "The wbctl there ended without an inhibitor.");
-        return EXIT_NO_BUS;
+        complain("%s", explanation);
+        return r > 0 && r < EXIT_CANNOT_EXECUTE ? r : EXIT_NO_BUS;
 }
 
 /* While the command runs */
@@ -249,6 +254,10 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
  * itself comes back to a daemon that ended. */
 static int on_released(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Run *run = userdata;
+        char buffer[256];
+
+        if (run->host > 0 && read(fd, buffer, sizeof(buffer)) > 0)
+                return 0;
 
         run->hold = sd_event_source_disable_unref(run->hold);
         closep(&run->fd);

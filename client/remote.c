@@ -2,7 +2,7 @@
 
 #include "remote.h"
 
-#include <glib.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/pidfd.h>
@@ -14,35 +14,20 @@
 #include "connection.h"
 #include "destination.h"
 
-/* Of the shell there: it finds no such program. Higher ones are those of signals, and of an ssh that has no
- * connection. */
+/* Of the shell there: it finds no such program. Of ssh: it has no connection; or of the program there. */
 #define EXIT_NOT_FOUND 127
 #define EXIT_SSH_FAILED 255
 
+/* What is to end gets this time for it, and is killed then. */
+#define END_USEC (500 * USEC_PER_MSEC)
+
 /* ssh */
-
-/* The parts of [USER@]HOST[:PORT][/CONTAINER], which was checked. login is USER@HOST, without the brackets of
- * an IPv6 address. */
-static void split_host(const char *text, char **ret_login, char **ret_port, char **ret_container) {
-        g_autoptr(GRegex) regex = g_regex_new(
-                        "^([^/]*@)?(?:\\[([^/]*)\\]|([^:/]*))(?::([0-9]+))?(?:/(.*))?$", 0, 0, NULL);
-        g_autoptr(GMatchInfo) match = NULL;
-        g_autofree char *user = NULL, *address = NULL, *name = NULL;
-
-        (void) g_regex_match(regex, text, 0, &match);
-        user = g_match_info_fetch(match, 1);
-        address = g_match_info_fetch(match, 2);
-        name = g_match_info_fetch(match, 3);
-        *ret_login = g_strconcat(user ?: "", address ?: "", name ?: "", NULL);
-        *ret_port = g_match_info_fetch(match, 4);
-        *ret_container = g_match_info_fetch(match, 5);
-}
 
 /* The shell of the host gets one line. */
 static char *command_line(const char *container, const char *const *words) {
         GString *line = g_string_new("wbctl");
 
-        if (container && *container)
+        if (container)
                 g_string_append_printf(line, " --machine=%s", container);
         for (; *words; words++) {
                 g_autofree char *quoted = g_shell_quote(*words);
@@ -52,108 +37,160 @@ static char *command_line(const char *container, const char *const *words) {
         return g_string_free(line, FALSE);
 }
 
-/* As libsystemd calls it: no X11, no terminal. */
+static void add_option(GPtrArray *arguments, const char *name, uint64_t sec) {
+        g_ptr_array_add(arguments, g_strdup("-o"));
+        g_ptr_array_add(arguments, g_strdup_printf("%s=%" G_GUINT64_FORMAT, name, sec));
+}
+
+/* As libsystemd calls it: no X11, no terminal. A network that is gone is noticed within a minute, and no
+ * other session uses this connection, which would keep ssh here when wbctl there has ended. */
 static char **ssh_arguments(const char *const *words) {
-        g_autofree char *login = NULL, *port = NULL, *container = NULL;
+        _cleanup_(host_done) Host host = {};
+        uint64_t timeout_usec = connection_timeout(0);
         GPtrArray *arguments = g_ptr_array_new();
 
-        split_host(destination_get()->name, &login, &port, &container);
+        (void) host_parse(destination_get()->name, &host);
         g_ptr_array_add(arguments, g_strdup("ssh"));
         g_ptr_array_add(arguments, g_strdup("-xT"));
-        if (port && *port) {
+        g_ptr_array_add(arguments, g_strdup("-o"));
+        g_ptr_array_add(arguments, g_strdup("ControlMaster=no"));
+        add_option(arguments, "ServerAliveInterval", 15);
+        if (timeout_usec > 0)
+                add_option(arguments, "ConnectTimeout", (timeout_usec + USEC_PER_SEC - 1) / USEC_PER_SEC);
+        if (host.port) {
                 g_ptr_array_add(arguments, g_strdup("-p"));
-                g_ptr_array_add(arguments, g_strdup(port));
+                g_ptr_array_add(arguments, g_strdup(host.port));
         }
         g_ptr_array_add(arguments, g_strdup("--"));
-        g_ptr_array_add(arguments, g_steal_pointer(&login));
-        g_ptr_array_add(arguments, command_line(container, words));
+        g_ptr_array_add(arguments, g_strconcat(host.user ?: "", host.user ? "@" : "", host.name, NULL));
+        g_ptr_array_add(arguments, command_line(host.container, words));
         g_ptr_array_add(arguments, NULL);
         return (char **) g_ptr_array_free(arguments, FALSE);
 }
 
-/* In the child. It stays in the terminal's foreground, where it may ask for a password. */
-static void execute(char **arguments, int stdin_fd, int stdout_fd, bool is_steady) {
-        (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
-        if (is_steady) {
-                (void) signal(SIGINT, SIG_IGN);
-                (void) signal(SIGQUIT, SIG_IGN);
-        }
-        if (dup2(stdin_fd, STDIN_FILENO) >= 0 && dup2(stdout_fd, STDOUT_FILENO) >= 0)
+/* In the child. It stays in the foreground of the terminal, where it may ask for a password; then SIGHUP lets
+ * it give back the terminal as it was. */
+static void execute(char **arguments, int input_fd, int output_fd, bool is_steady, pid_t parent) {
+        static const int ignored[] = { SIGINT, SIGQUIT, SIGTERM };
+
+        (void) prctl(PR_SET_PDEATHSIG, SIGHUP);
+        if (getppid() != parent)
+                _exit(EXIT_SSH_FAILED);
+        for (size_t i = 0; is_steady && i < ELEMENTSOF(ignored); i++)
+                (void) signal(ignored[i], SIG_IGN);
+        if (dup2(input_fd, STDIN_FILENO) >= 0 && dup2(output_fd, STDOUT_FILENO) >= 0)
                 (void) execvp(arguments[0], arguments);
         complain("Cannot run ssh: %s.", g_strerror(errno));
         _exit(EXIT_SSH_FAILED);
 }
 
-int remote_start(const char *const *words, int stdin_fd, int stdout_fd, bool is_steady, pid_t *ret) {
+int remote_start(const char *const *words, int input_fd, int output_fd, bool is_steady, pid_t *ret) {
         g_auto(GStrv) arguments = ssh_arguments(words);
-        pid_t pid = fork();
+        g_autofree char *program = g_find_program_in_path(arguments[0]);
+        pid_t parent = getpid(), pid;
 
+        if (!program)
+                return -ENOENT;
+        /* Who started wbctl may ignore it: then there would be no exit status. */
+        (void) signal(SIGCHLD, SIG_DFL);
+        pid = fork();
         if (pid < 0)
                 return -errno;
         if (pid == 0)
-                execute(arguments, stdin_fd, stdout_fd, is_steady);
+                execute(arguments, input_fd, output_fd, is_steady, parent);
         *ret = pid;
         return 0;
 }
 
-/* Returns whether the process ended in time. */
+/* Returns whether it ended in time. */
 static bool wait_end(pid_t pid, uint64_t timeout_usec) {
         uint64_t deadline_usec = usec_add(usec_now(CLOCK_MONOTONIC), timeout_usec), left_usec;
         _cleanup_close_ int fd = pidfd_open(pid, 0);
         struct pollfd end = { .fd = fd, .events = POLLIN };
         int r = 0;
 
-        while (r == 0 || (r < 0 && errno == EINTR)) {
+        if (timeout_usec == USEC_INFINITY)
+                return true;
+        while (fd >= 0 && r <= 0) {
                 left_usec = usec_subtract(deadline_usec, usec_now(CLOCK_MONOTONIC));
                 if (left_usec == 0)
-                        return false;
+                        break;
                 r = poll(&end, 1, (int) (MIN(left_usec, USEC_PER_MINUTE) / USEC_PER_MSEC) + 1);
         }
-        return true;
+        return r > 0;
 }
 
 int remote_wait(pid_t pid, uint64_t timeout_usec) {
-        bool in_time = wait_end(pid, timeout_usec);
-        int status = 0;
+        int status;
 
-        if (!in_time)
-                (void) kill(pid, SIGTERM);
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-                ;
-        if (!in_time)
-                return -ETIMEDOUT;
+        if (!wait_end(pid, timeout_usec)) {
+                (void) kill(pid, SIGHUP);
+                (void) kill(pid, SIGCONT);
+                if (!wait_end(pid, END_USEC))
+                        (void) kill(pid, SIGKILL);
+        }
+        while (waitpid(pid, &status, 0) < 0)
+                if (errno != EINTR)
+                        return EXIT_SSH_FAILED;
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* What came of it */
+/* Reads to the end. -EFBIG: there was more than max bytes. */
+static int read_output(int fd, GByteArray *output, size_t max) {
+        uint8_t buffer[64 * 1024];
+        ssize_t n;
+
+        while ((n = read(fd, buffer, sizeof(buffer))) != 0) {
+                if (n < 0 && errno != EINTR)
+                        return -errno;
+                if (n > 0 && (size_t) n > max - output->len)
+                        return -EFBIG;
+                if (n > 0)
+                        g_byte_array_append(output, buffer, (guint) n);
+        }
+        return 0;
+}
+
+int remote_run(const char *const *words, GByteArray *output, size_t max) {
+        _cleanup_close_ int input = open("/dev/null", O_RDONLY | O_CLOEXEC), from = -EBADF, to = -EBADF;
+        int fds[2], r;
+        pid_t pid;
+
+        if (input < 0)
+                return -errno;
+        if (output) {
+                if (pipe2(fds, O_CLOEXEC) < 0)
+                        return -errno;
+                from = fds[0];
+                to = fds[1];
+        }
+        (void) fflush(stdout);
+        r = remote_start(words, input, output ? to : STDOUT_FILENO, false, &pid);
+        if (r < 0)
+                return r;
+        if (!output)
+                return remote_wait(pid, USEC_INFINITY);
+
+        closep(&to);
+        to = -EBADF;
+        r = read_output(from, output, max);
+        if (r < 0) {
+                (void) remote_wait(pid, 0);
+                return r;
+        }
+        return remote_wait(pid, USEC_INFINITY);
+}
 
 char *remote_explain(int status) {
         g_autofree char *name = destination_format(destination_get());
 
-        if (status == -ETIMEDOUT)
-                return g_strdup_printf("%s did not answer in time.", name);
+        if (status == -EFBIG)
+                return g_strdup_printf("The answer of %s is too large.", name);
         if (status < 0)
                 return g_strdup_printf("Cannot run ssh: %s.", g_strerror(-status));
-        if (status > EXIT_NOT_FOUND)
-                return g_strdup_printf("ssh to %s, or wbctl there, failed.", name);
         if (status == EXIT_NOT_FOUND)
                 return g_strdup_printf("%s has no wbctl, which this verb needs there.", name);
-        return NULL;
-}
-
-int remote_run(const char *const *words, int stdout_fd, int status_failed) {
-        g_autofree char *explanation = NULL;
-        pid_t pid;
-        int r;
-
-        (void) fflush(stdout);
-        r = remote_start(words, STDIN_FILENO, stdout_fd, false, &pid);
-        if (r >= 0)
-                r = remote_wait(pid, connection_timeout(USEC_INFINITY));
-
-        explanation = remote_explain(r);
-        if (!explanation)
-                return r;
-        complain("%s", explanation);
-        return status_failed;
+        if (status == EXIT_SSH_FAILED)
+                return g_strdup_printf("ssh to %s, or wbctl there, failed.", name);
+        return g_strdup_printf("wbctl on %s failed (exit status %d).", name, status);
 }

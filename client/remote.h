@@ -6,23 +6,24 @@
  * inhibitor, whose descriptor ssh does not pass. The other verbs need no wbctl there.
  */
 
+#include <glib.h>
 #include <sys/types.h>
 
 #include "macro.h"
 
-/* Starts `wbctl WORDS...` there; the shell of the host changes none of the words. stdin_fd, stdout_fd: what
- * the program has, which stay the caller's; it shares stderr. is_steady: it survives a SIGINT and SIGQUIT of
- * the terminal. It ends with the caller. Negative errno. */
-int remote_start(const char *const *words, int stdin_fd, int stdout_fd, bool is_steady, pid_t *ret);
+/* Starts `wbctl WORDS...` there; sh leaves the words as they are. input_fd, output_fd: its stdin and stdout,
+ * which stay the caller's; it shares stderr. is_steady: signals to the process group of the terminal or the
+ * service do not end it. It ends with the caller. Negative errno. */
+int remote_start(const char *const *words, int input_fd, int output_fd, bool is_steady, pid_t *ret);
 
-/* Waits for its end, and ends it after the timeout; USEC_INFINITY: there is none. Returns its exit status,
- * 128 plus the signal that ended it, or -ETIMEDOUT. */
+/* Waits for its end, and ends it after the timeout; USEC_INFINITY: there is none. Returns its exit status, or
+ * 128 plus the signal that ended it. */
 int remote_wait(pid_t pid, uint64_t timeout_usec);
 
-/* The words for what remote_start() and remote_wait() returned, where wbctl there did not print its own; to
- * be freed. NULL if it did. */
-char *remote_explain(int status);
+/* Runs the words without input. Their stdout is this one's; or is read into *output, up to max bytes. Returns
+ * the exit status, or negative errno. */
+int remote_run(const char *const *words, GByteArray *output, size_t max);
 
-/* Runs the words with this program's stdin, waits, and reports what is wrong on stderr. Returns the exit
- * status there; status_failed if none came from there. */
-int remote_run(const char *const *words, int stdout_fd, int status_failed);
+/* The words for a status or error other than 0 of these functions, to be freed: they say where it was. What
+ * happened there, the wbctl or shell there has said on stderr. */
+char *remote_explain(int status);

@@ -165,25 +165,56 @@ static int deliver(
         return r;
 }
 
-/* A report of another machine comes over ssh: nothing of this machine is sick. */
-static int fetch(const char *const *words, const char *path) {
-        _cleanup_close_ int fd = -EBADF;
-        int r;
+/* The first and last bytes of an xz file: https://tukaani.org/xz/xz-file-format.txt, 2.1.1.1 and 2.1.2.4. */
+#define XZ_MAGIC                                                                                             \
+        "\xFD"                                                                                               \
+        "7zXZ"
+#define XZ_FOOTER_MAGIC "YZ"
 
-        if (is_stdout(path))
-                return remote_run(words, STDOUT_FILENO, EXIT_NO_BUS);
+/* No report is larger. */
+#define FETCHED_MAX (256 * 1024 * 1024)
 
-        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if (fd < 0) {
-                complain("Cannot write %s: %s.", path, g_strerror(errno));
-                return EXIT_FAILURE;
-        }
-        r = remote_run(words, fd, EXIT_NO_BUS);
-        if (r == EXIT_SUCCESS)
-                printf("%s\n", path);
+static bool is_whole_archive(const GByteArray *archive) {
+        size_t begin = sizeof(XZ_MAGIC),
+               end = strlen(XZ_FOOTER_MAGIC); /* the zero byte counts at the begin */
+
+        return archive->len > begin + end && memcmp(archive->data, XZ_MAGIC, begin) == 0 &&
+               memcmp(archive->data + archive->len - end, XZ_FOOTER_MAGIC, end) == 0;
+}
+
+/* The report of the host, or NULL after an error message on stderr. */
+static GByteArray *fetch(const char *const *words) {
+        g_autoptr(GByteArray) archive = g_byte_array_new();
+        int status = remote_run(words, archive, FETCHED_MAX);
+        g_autofree char *explanation = status == 0 ? NULL : remote_explain(status);
+
+        if (explanation)
+                complain("%s", explanation);
+        else if (!is_whole_archive(archive))
+                complain("%s sent no whole report: %u bytes that are no xz file. Does the shell there print "
+                         "something?",
+                         destination_get()->name, archive->len);
         else
-                (void) unlink(path);
+                return g_steal_pointer(&archive);
+        return NULL;
+}
+
+/* Returns an exit status. */
+static int fetch_and_write(const ReportOptions *options, const char *const *words, const char *path) {
+        g_autoptr(GByteArray) archive = fetch(words);
+        int r = archive ? write_or_complain(options, archive, path) : EXIT_NO_BUS;
+
+        if (r == EXIT_SUCCESS && !is_stdout(path))
+                printf("%s\n", path);
         return r;
+}
+
+/* The host's name as part of a file's name: tar(1) takes a colon for a host. */
+static char *name_host(void) {
+        _cleanup_(host_done) Host host = {};
+
+        (void) host_parse(destination_get()->name, &host);
+        return g_strdelimit(g_strdup(host.name), ":%", '-');
 }
 
 int verb_report(const Options *options, char **arguments) {
@@ -201,18 +232,18 @@ int verb_report(const Options *options, char **arguments) {
         int r = EXIT_SUCCESS;
 
         if (options->names)
-                host = options->there ? g_strdup(destination_get()->name) : read_hostname(report.root);
+                host = options->there ? name_host() : read_hostname(report.root);
         path = options->output ? g_strdup(options->output) : default_path(host, now_usec);
         if (is_stdout(path) && isatty(STDOUT_FILENO)) {
                 complain("The report is not for a terminal: redirect stdout, or use --output=FILE.");
                 return EXIT_USAGE;
         }
-        if (options->there)
-                return fetch(options->there, path);
         if (!is_stdout(path))
                 r = write_or_complain(&report, NULL, path);
         if (r != EXIT_SUCCESS)
                 return r;
+        if (options->there)
+                return fetch_and_write(&report, options->there, path);
         if (report.sysrq)
                 complain("sysrq l, w, t write very many lines to the console and the kernel's log.");
 

@@ -2,8 +2,10 @@
 
 /* The command line of wbctl. */
 
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "connection.h"
@@ -271,9 +273,12 @@ static int check_destination(const Verb *verb) {
         if (!destination_is_remote())
                 return 0;
         if (verb->is_local && destination_is_container())
-                return usage("%s examines the machine it runs on, and does not work for a container: run it "
-                             "there",
+                return usage("%s examines the machine it runs on, and does not work for a container: examine "
+                             "the machine itself",
                              verb->name);
+        if (options.root && !verb->is_local)
+                return usage("--root reads files of this machine, and does not work with --host and "
+                             "--machine");
         if (option)
                 return usage("--%s needs the journal, which --host and --machine do not read: run wbctl "
                              "there, as in `ssh HOST wbctl %s --%s=...`",
@@ -281,8 +286,8 @@ static int check_destination(const Verb *verb) {
         return 0;
 }
 
-/* How the command line runs an examining verb on the host; NULL: it runs here. The file of the output and the
- * timeout are a matter of this machine. To be freed. */
+/* How the command line runs an examining verb on the host; NULL: it runs here. The file of the output is a
+ * matter of this machine. To be freed. */
 static char **words_for_host(const Verb *verb) {
         GPtrArray *words;
 
@@ -295,8 +300,7 @@ static char **words_for_host(const Verb *verb) {
                 const GOptionEntry *entry = &option_table[i].entry;
 
                 if (!option_is_given(&option_table[i]) || entry->arg_data == &options.host ||
-                    entry->arg_data == &options.output || entry->arg_data == &options.ask_password ||
-                    entry->arg_data == &timeout_text)
+                    entry->arg_data == &options.output || entry->arg_data == &options.ask_password)
                         continue;
                 g_ptr_array_add(words, entry->arg == G_OPTION_ARG_NONE
                                                        ? g_strdup_printf("--%s", entry->long_name)
@@ -443,12 +447,25 @@ static GOptionContext *context_new(void) {
         return context;
 }
 
+/* So that no other file becomes one of the three that who started wbctl has closed. They still can't be used.
+ */
+static void open_standard_files(void) {
+        int fd;
+
+        do
+                fd = open("/dev/null", O_PATH);
+        while (fd >= 0 && fd <= STDERR_FILENO);
+        if (fd >= 0)
+                (void) close(fd);
+}
+
 int main(int argc, char **argv) {
         g_autoptr(GOptionContext) context = NULL;
         g_autoptr(GError) error = NULL;
         const char *flag;
         int status = EXIT_SUCCESS;
 
+        open_standard_files();
         (void) setlocale(LC_CTYPE, "");
         context = context_new();
         if (g_strv_contains((const char *const *) argv + 1, "doctor"))

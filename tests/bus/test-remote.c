@@ -278,6 +278,24 @@ static void test_host_examine(BusFixture *fixture, gconstpointer data) {
         fixture_stop_daemon(fixture);
 }
 
+/* The shell there prints what it likes first: that spoils a report, which is not left behind. */
+static void test_host_noise(BusFixture *fixture, gconstpointer data) {
+        static const Case cases[] = {
+                { "inhibit echo run", 0, "run\n", "" },
+                { "report --output=-", 4, "", "web1 sent no whole report: " },
+                { "report --output=/run/spoilt", 4, "", "Does the shell there print something?" },
+        };
+        _cleanup_client_ Client *client = NULL;
+
+        fixture_start_bus(fixture);
+        client = start_daemon(fixture);
+        write_program(fixture, "ssh", "printf '\\033]0;title\\007\\0'\n" SHELL);
+        install_wbctl(fixture);
+        check_cases(fixture, NO_BUS, UID_ROOT, "-H web1", cases, ELEMENTSOF(cases));
+        g_assert_false(g_file_test("/run/spoilt", G_FILE_TEST_EXISTS));
+        fixture_stop_daemon(fixture);
+}
+
 /* The command runs here, the inhibitor is held there. */
 static void test_host_inhibit(BusFixture *fixture, gconstpointer data) {
         static const Case cases[] = {
@@ -326,29 +344,32 @@ static void test_host_arguments(BusFixture *fixture, gconstpointer data) {
         fixture_stop_daemon(fixture);
 }
 
+#define SSH_OPTIONS "-xT -o ControlMaster=no -o ServerAliveInterval=15 "
+
 /* The same for what runs wbctl there. */
 static void test_host_words(BusFixture *fixture, gconstpointer data) {
         static const struct {
-                const char *arguments, *written;
-                int status;
+                Case run;
+                const char *written;
         } cases[] = {
-                { "-H web1 report --sysrq -o -", "-xT -- web1 wbctl 'report' '--sysrq' '--output=-'\n", 0 },
-                { "-H admin@[::1]:2222 --json doctor --timeout=1min --observe=\"1 s\"",
-                  "-xT -p 2222 -- admin@::1 wbctl 'doctor' '--json' '--observe=1 s'\n", 0 },
-                { "-H web1/box inhibit --who=it\\'s true",
-                  "-xT -- web1 wbctl --machine=box 'inhibit' '--who=it'\\''s' '--why=' '--no-ask-password' "
-                  "'--' 'sh' '-c' 'echo '\\''wbctl: the inhibitor is held'\\'' && exec cat'\n",
-                  4 },
+                { { "-H web1 report --sysrq -o -", 4, "", "web1 sent no whole report: 0 bytes" },
+                  SSH_OPTIONS "-- web1 wbctl 'report' '--sysrq' '--output=-'\n" },
+                { { "-H admin@[::1]:2222 --json doctor --timeout=90s --observe=\"1 s\"", 0, "", "" },
+                  SSH_OPTIONS "-o ConnectTimeout=90 -p 2222 -- admin@::1 wbctl 'doctor' '--json' "
+                              "'--observe=1 s' '--timeout=90s'\n" },
+                { { "-H web1/box inhibit --who=it\\'s true", 4, "",
+                    "wbctl on web1/box failed (exit status 0)" },
+                  SSH_OPTIONS "-- web1 wbctl --machine=box 'inhibit' '--who=it'\\''s' '--why=' "
+                              "'--no-ask-password' '--' 'sh' '-c' 'printf '\\''\\nwbctl: the inhibitor is "
+                              "held\\n'\\'' && exec cat'\n" },
         };
         g_autofree char *path = g_build_filename(fixture->folder, "arguments", NULL);
 
-        write_program(fixture, "ssh", "echo \"$*\" >\"$FOLDER/arguments\"\n");
+        write_program(fixture, "ssh", "printf '%s\\n' \"$*\" >\"$FOLDER/arguments\"\n");
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                Run run = run_start(fixture, NO_BUS, UID_ROOT, cases[i].arguments);
                 g_autofree char *written = NULL;
 
-                run_check(fixture, &run, cases[i].arguments, cases[i].status, "",
-                          cases[i].status == 0 ? "" : "ended without an inhibitor");
+                check_cases(fixture, NO_BUS, UID_ROOT, "", &cases[i].run, 1);
                 g_assert_true(g_file_get_contents(path, &written, NULL, NULL));
                 g_assert_cmpstr(written, ==, cases[i].written);
         }
@@ -540,7 +561,7 @@ static void test_host_inhibit_lost(BusFixture *fixture, gconstpointer data) {
         cut = run_start(fixture, NO_BUS, UID_ROOT, arguments);
         g_free(read_line_with(cut.stdout_fd, "run"));
         g_assert_true(g_file_get_contents(pid_path, &text, NULL, NULL));
-        g_assert_no_errno(kill((pid_t) atoi(text), SIGTERM));
+        g_assert_no_errno(kill((pid_t) atoi(text), SIGHUP));
         lost = read_line_with(cut.stderr_fd, "Lost the connection to web1");
         client_wait_property(client, "State", "'idle'");
         closep(&go);
@@ -753,6 +774,7 @@ int main(int argc, char **argv) {
         FIXTURE_TEST("/remote/host/verbs", test_host);
         FIXTURE_TEST("/remote/host/metrics", test_host_metrics);
         FIXTURE_TEST("/remote/host/examine", test_host_examine);
+        FIXTURE_TEST("/remote/host/noise", test_host_noise);
         FIXTURE_TEST("/remote/host/inhibit", test_host_inhibit);
         FIXTURE_TEST("/remote/host/inhibit-lost", test_host_inhibit_lost);
         FIXTURE_TEST("/remote/host/arguments", test_host_arguments);

@@ -950,7 +950,7 @@ static void test_doctor_command_line(void) {
                 { "doctor --root=/nonexistent", EXIT_DOCTOR_USAGE, "--root=/nonexistent: no proc there." },
                 { "doctor --observe=2h", EXIT_DOCTOR_USAGE, "at most 1h" },
                 { "status --batch=json", EXIT_USAGE, "--batch works with doctor only" },
-                { "status --root=/", EXIT_USAGE, "--root works with doctor and report only" },
+                { "get --root=/", EXIT_USAGE, "--root works with doctor, report, list and status only" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
