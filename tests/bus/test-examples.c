@@ -82,8 +82,12 @@ static void add_programs(const char *folder) {
         add_program(folder, "wbwatchd", wbwatchd);
         add_program(folder, "benchmark", "");
         add_program(folder, "ssh",
-                    "[ \"$1\" != -xT ] || exec systemd-stdio-bridge -p \"$DBUS_SYSTEM_BUS_ADDRESS\"\n"
-                    "shift; eval \"$*\"");
+                    "for word; do if [ \"$word\" = -- ]; then\n"
+                    "while [ \"$1\" != -- ]; do shift; done; shift\n"
+                    "break; fi; done\n"
+                    "shift\n"
+                    "[ \"$1\" != systemd-stdio-bridge ] || exec \"$1\" -p \"$DBUS_SYSTEM_BUS_ADDRESS\"\n"
+                    "eval \"$*\"");
 }
 
 static char *run(BusFixture *fixture, const char *command, int *ret_status) {
