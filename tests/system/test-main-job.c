@@ -2,8 +2,7 @@
 
 /*
  * The main job, with nothing faked: a kernel worker that is really stuck (tests/stuck-kworker), a syncfs(2)
- * and a sync(2) that really hang, a healthy machine that really works. Needs root and the machine for itself:
- * sync hangs for everybody meanwhile.
+ * and a sync(2) that really hang. Needs root and the machine for itself: sync hangs for everybody meanwhile.
  *
  * Where the product promises a time, it is measured here, printed, and held against the promise; with
  * sanitizers it is printed only.
@@ -25,9 +24,8 @@
 #define BUS_ANSWERS_WITHIN_USEC (100 * USEC_PER_MSEC)
 #define STOPS_WITHIN_USEC (1 * USEC_PER_SEC)
 
-/* How long a stuck worker is held if nobody lets it go, and how long a healthy machine is watched. */
+/* How long a stuck worker is held if nobody lets it go. */
 #define HOLD_SEC 90
-#define HEALTHY_SEC 60
 
 /* A worker that is stuck on a frozen filesystem waits. */
 #define THRESHOLD_USEC (3 * USEC_PER_SEC)
@@ -294,20 +292,6 @@ static void test_killed_test_releases(BusFixture *fixture, gconstpointer data) {
         sync(); /* would hang if anything were still frozen */
 }
 
-/* Light work for the disk: small files that are written, flushed and removed. */
-static void make_light_io(const void *data) {
-        static char block[1 << 20];
-
-        for (;;) {
-                FILE *file = tmpfile();
-
-                if (!file || fwrite(block, sizeof(block), 1, file) != 1 || fsync(fileno(file)) < 0)
-                        _exit(EXIT_FAILURE);
-                (void) fclose(file);
-                g_usleep(50 * USEC_PER_MSEC);
-        }
-}
-
 /* Nothing stays frozen when it is the script that dies: its guard releases. */
 static void test_killed_script_releases(BusFixture *fixture, gconstpointer data) {
         StuckWorker stuck;
@@ -323,35 +307,6 @@ static void test_killed_script_releases(BusFixture *fixture, gconstpointer data)
         g_assert_no_errno(waitpid(stuck.pid, NULL, 0));
 }
 
-static gboolean on_time_over(gpointer loop) {
-        g_main_loop_quit(loop);
-        return G_SOURCE_REMOVE;
-}
-
-static void test_healthy_machine(BusFixture *fixture, gconstpointer data) {
-        g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-        _cleanup_client_ Client *client = NULL;
-        Process io;
-
-        fixture->netlink = true;
-        fixture_start_bus(fixture);
-        client = client_new(fixture, UID_NOBODY);
-        fixture_start_daemon(
-                        fixture, "--proc-root", "/proc", "--process-glob", "kworker/*", "--runtime-threshold",
-                        "2s", NULL);
-        g_free(client_wait_owner(client, BUS_NAME));
-        io = process_fork(make_light_io, NULL);
-
-        /* It is the time itself that is waited for: nothing must happen in it. */
-        (void) g_timeout_add_seconds(HEALTHY_SEC, on_time_over, loop);
-        g_main_loop_run(loop);
-
-        g_assert_cmpint(waitpid(io.pid, NULL, WNOHANG), ==, 0);
-        process_kill(&io, fixture->deadline_usec);
-        assert_property(client, "SyncCount", "uint64 0");
-        g_assert_cmpuint(client_count_signals(client, "EpisodeStarted"), ==, 0);
-}
-
 int main(int argc, char **argv) {
         if (!fixture_isolate())
                 return EXIT_SUCCESS;
@@ -362,7 +317,6 @@ int main(int argc, char **argv) {
         FIXTURE_TEST("/main-job/stop-in-hanging-sync", test_stop_in_hanging_sync);
         FIXTURE_TEST("/main-job/killed-test-releases", test_killed_test_releases);
         FIXTURE_TEST("/main-job/killed-script-releases", test_killed_script_releases);
-        FIXTURE_TEST("/main-job/healthy-machine", test_healthy_machine);
 
         return g_test_run();
 }
