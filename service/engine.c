@@ -328,7 +328,7 @@ static void engine_end_episode(Engine *engine, Moment now, EngineEvents *events)
 
         episode = history_end(&engine->history, now, engine_scan_interval_usec(engine), &judged);
         /* A stall that is over must not begin another episode. */
-        loads_empty_work(&engine->loads, episode->work);
+        loads_forget(&engine->loads, episode->work);
         sync_policy_note_judged(&engine->policy, episode, judged, events);
         engine_events_add_episode(events, EVENT_EPISODE_ENDED, episode);
 }

@@ -303,11 +303,13 @@ void loads_empty(Loads *loads) {
                         load_empty(&loads->loads[i]);
 }
 
-void loads_empty_work(Loads *loads, const char *work) {
+void loads_forget(Loads *loads, const char *work) {
         Load *load = loads_get(loads, work);
 
-        if (load)
-                load_empty(load);
+        if (!load)
+                return;
+        load_empty(load);
+        window_empty(&load->mean);
 }
 
 bool load_is_crowd(const Load *load, uint64_t now_usec, const LoadRules *rules) {

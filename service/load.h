@@ -90,8 +90,8 @@ void loads_shift(Loads *loads, uint64_t usec);
 /* Resets what counts towards the rules, for all works. The mean is kept. */
 void loads_empty(Loads *loads);
 
-/* The same for one work. */
-void loads_empty_work(Loads *loads, const char *work);
+/* The same for one work, and of its mean: its stall is over, and what comes is another one. */
+void loads_forget(Loads *loads, const char *work);
 
 /* The load of a work, or NULL. */
 const Load *loads_find(const Loads *loads, const char *work);

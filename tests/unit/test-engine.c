@@ -1264,6 +1264,25 @@ static void test_healthy_work_keeps_no_episode_open(Fixture *f, gconstpointer da
                 }
 }
 
+/* However soon after another one a stall begins, it is detected in time. */
+static void test_soon_after_another(Fixture *f, gconstpointer data) {
+        for (uint64_t gap_usec = 0; gap_usec <= SECONDS(8); gap_usec += SECONDS(0.1)) {
+                start(f, 8);
+                set(f, SETTING_THRESHOLD, "1s");
+                set(f, SETTING_POLL_INTERVAL, "100ms");
+                pause_for(f, USEC_INFINITY);
+                begin(f, 1, 0);
+                g_assert_cmpuint(run_until(f, EVENT_EPISODE_STARTED, SECONDS(5)), <=, SECONDS(1.1));
+                run_workers(f, 0, 0, 0);
+                g_assert_cmpuint(run_until(f, EVENT_EPISODE_ENDED, SECONDS(10)), !=, NEVER);
+                run(f, gap_usec);
+
+                g_test_message("after %" G_GUINT64_FORMAT " ms", gap_usec / USEC_PER_MSEC);
+                begin(f, 1, 0);
+                g_assert_cmpuint(run_until(f, EVENT_EPISODE_STARTED, SECONDS(5)), <=, SECONDS(1.1));
+        }
+}
+
 static void test_other_works_keep_no_episode_open(Fixture *f, gconstpointer data) {
         pause_for(f, USEC_INFINITY);
         begin(f, 12, 0);
@@ -2813,6 +2832,7 @@ int main(int argc, char **argv) {
                 { "/engine/episode/episode-is-not-ended-by-gaps", test_episode_is_not_ended_by_gaps },
                 { "/engine/episode/healthy-work-keeps-no-episode-open",
                   test_healthy_work_keeps_no_episode_open },
+                { "/engine/episode/soon-after-another", test_soon_after_another },
                 { "/engine/episode/other-works-keep-no-episode-open", test_other_works_keep_no_episode_open },
                 { "/engine/episode/waiting-keeps-it-open-during-our-sync",
                   test_waiting_keeps_it_open_during_our_sync },
