@@ -253,13 +253,29 @@ static void judge_against_last(Soak *soak, SyncRecord *table, const SyncRecord *
                 }
 }
 
-/* Whether it is a part of the sync that began with the filesystems at group_usec. */
-static bool is_in_group(const Soak *soak, const SyncRecord *sync) {
-        uint64_t usec = FILESYSTEM_TIMEOUT_USEC + GAP_USEC;
+/* The end of the run, up to now, that was under way at that time; 0: there was none. */
+static uint64_t run_end_usec(Soak *soak, uint64_t at_usec) {
+        uint64_t end_usec = 0;
+
+        g_mutex_lock(&soak->lock);
+        for (guint i = 0; i < soak->runs->len; i++) {
+                const Run *run = &g_array_index(soak->runs, Run, i);
+
+                if (run->chain_usec <= at_usec && run->last_usec >= at_usec)
+                        end_usec = MAX(end_usec, run->last_usec);
+        }
+        g_mutex_unlock(&soak->lock);
+        return end_usec;
+}
+
+/* Whether it is a part of the sync that began with the filesystems at group_usec. sync(2) may follow as long
+ * as the end of its stall is not known. */
+static bool is_in_group(Soak *soak, const SyncRecord *sync) {
+        uint64_t end_usec = soak->group_usec + FILESYSTEM_TIMEOUT_USEC + GAP_USEC;
 
         if (sync->device == 0)
-                usec += SETTLE_USEC;
-        return soak->group_usec > 0 && atomic_load(&sync->entered_usec) < soak->group_usec + usec;
+                end_usec = MAX(end_usec, run_end_usec(soak, soak->group_usec) + GAP_USEC) + SETTLE_USEC;
+        return soak->group_usec > 0 && atomic_load(&sync->entered_usec) < end_usec;
 }
 
 /* The witness of the calls does not see when the daemon's sync ends, one whose calls hang above all. So its
@@ -303,7 +319,7 @@ void judge_signals(Soak *soak) {
 }
 
 /* Since when the reason for a sync may be gone. */
-static uint64_t reason_usec(const Soak *soak, const SyncRecord *sync) {
+static uint64_t reason_usec(Soak *soak, const SyncRecord *sync) {
         uint64_t entered_usec = atomic_load(&sync->entered_usec), from_usec = entered_usec - GAP_USEC;
 
         /* That a stall has ended is known after a while. */
