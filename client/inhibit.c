@@ -187,9 +187,9 @@ static int host_release(Run *run, uint64_t timeout_usec) {
 static int host_start(Run *run) {
         g_autofree char *who = g_strdup_printf("--who=%s", run->who);
         g_autofree char *why = g_strdup_printf("--why=%s", run->why);
-        const char *const words[] = { "inhibit", who,  why,  "--no-ask-password",
-                                      "--",      "sh", "-c", "printf '\\n" HELD "\\n' && exec cat",
-                                      NULL };
+        static const char command[] = "printf '\\n" HELD "\\n' && exec cat";
+        const char *const words[] = { "inhibit", who,     why, "--no-ask-password", "--", "sh",
+                                      "-c",      command, NULL };
         _cleanup_close_ int in = -EBADF, out = -EBADF;
         int fds[2];
 

@@ -133,14 +133,9 @@ static int fork_process(Process *ret) {
 }
 
 void bus_readers_fork(size_t n) {
-        Process processes[BUS_READERS_MAX];
-        size_t n_forked = 0;
-
-        while (n_forked < MIN(n, (size_t) BUS_READERS_MAX) && fork_process(processes + n_forked) >= 0)
-                n_forked++;
-
-        memcpy(waiting, processes, n_forked * sizeof(Process));
-        n_waiting = n_forked;
+        n_waiting = 0;
+        while (n_waiting < MIN(n, (size_t) BUS_READERS_MAX) && fork_process(waiting + n_waiting) >= 0)
+                n_waiting++;
 }
 
 static int send_order(const Process *process, const Order *order, const int *fds) {
