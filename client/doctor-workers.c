@@ -8,17 +8,26 @@
 #define SWITCHING "inode_switch_wbs"
 #define RESCANNING "events_unbound"
 
+/* The share of scans. Recorded: it spun in about half of them. */
+#define SPINS_BY_TURNS 0.25
+
 /* A kernel with the fix may switch very many inodes with one worker for some seconds. */
 static bool is_stall(const Doctor *doctor, const Tally *tally, const WorkTally *work) {
         return work && work_spins_on(tally, work) &&
                (doctor->kernel_affected != ANSWER_NO || work->n_spinning >= 2 * tally->n_scans);
 }
 
+/* In the stall of 2026 the worker that switches waits for the one that rescans, by turns with spinning. */
+static bool is_rescan(const Doctor *doctor, const Tally *tally, const WorkTally *work) {
+        return work && doctor->rescans == ANSWER_YES && work_spins_on(tally, tally_find(tally, RESCANNING)) &&
+               work_runs_on(tally, work) && work->n_scans_spinning >= SPINS_BY_TURNS * tally->n_scans;
+}
+
 static void add_switching(Doctor *doctor, const Tally *tally) {
         const WorkTally *work = tally_find(tally, SWITCHING);
         g_autofree char *described = work ? work_describe(tally, work) : NULL;
 
-        doctor->stalls_now = is_stall(doctor, tally, work);
+        doctor->stalls_now = is_stall(doctor, tally, work) || is_rescan(doctor, tally, work);
         findings_add(doctor->findings, SECTION_NOW, SWITCHING,
                      doctor->stalls_now ? RESULT_BAD
                      : work             ? RESULT_NOTE

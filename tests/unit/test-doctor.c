@@ -756,12 +756,13 @@ static void test_doctor_workers(void) {
         g_assert_null(strstr(out, "xfs-sync/sda1, up to"));
 }
 
-static FakeThread spinning_thread(const char *const *names, int i, uint64_t cpu_usec) {
+/* by_turns: in a third of the steps the first one waits. */
+static FakeThread spinning_thread(const char *const *names, int i, uint64_t cpu_usec, bool by_turns) {
         return (FakeThread){
                 .pid = 20 + i,
                 .name = names[i],
                 .flags = FLAGS_WORKER,
-                .state = 'R',
+                .state = by_turns && i == 0 && g_random_int_range(0, 3) == 0 ? 'D' : 'R',
                 .cpu_time = cpu_usec / 10000,
         };
 }
@@ -779,11 +780,11 @@ static void replace_stat(const Tree *tree, const FakeThread *thread) {
 
 /* A process that lets workers with these names use CPU time, until it is killed: so much at each step that
  * one step suffices, even if a busy machine delays the others. */
-static pid_t spin(const Tree *tree, const char *const *names) {
+static pid_t spin(const Tree *tree, const char *const *names, bool by_turns) {
         pid_t pid;
 
         for (int i = 0; names[i]; i++) {
-                const FakeThread thread = spinning_thread(names, i, 0);
+                const FakeThread thread = spinning_thread(names, i, 0, by_turns);
 
                 fake_proc_put(&tree->proc, &thread);
         }
@@ -795,7 +796,7 @@ static pid_t spin(const Tree *tree, const char *const *names) {
         (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
         for (uint64_t cpu_usec = 0;; cpu_usec += USEC_PER_SEC) {
                 for (int i = 0; names[i]; i++) {
-                        const FakeThread thread = spinning_thread(names, i, cpu_usec);
+                        const FakeThread thread = spinning_thread(names, i, cpu_usec, by_turns);
 
                         replace_stat(tree, &thread);
                 }
@@ -804,19 +805,28 @@ static pid_t spin(const Tree *tree, const char *const *names) {
 }
 
 /* What doctor finds while workers with these names spin: up to four. */
+static void assert_spinning_so(
+                const Tree *tree,
+                const char *const *names,
+                bool by_turns,
+                Verdict verdict,
+                const char *const *words) {
+        g_autofree char *out = NULL;
+        pid_t pid = spin(tree, names, by_turns);
+
+        fake_proc_list(&tree->proc, "20 21 22 23 ");
+        g_assert_cmpint(run_doctor(tree, by_turns ? "--observe=4s" : "--observe=1s", &out), ==, verdict);
+        g_assert_cmpint(kill(pid, SIGKILL), ==, 0);
+        g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+        assert_words(out, words);
+}
+
 static void assert_spinning(
                 const Tree *tree,
                 const char *const *names,
                 Verdict verdict,
                 const char *const *words) {
-        g_autofree char *out = NULL;
-        pid_t pid = spin(tree, names);
-
-        fake_proc_list(&tree->proc, "20 21 22 23 ");
-        g_assert_cmpint(run_doctor(tree, "--observe=1s", &out), ==, verdict);
-        g_assert_cmpint(kill(pid, SIGKILL), ==, 0);
-        g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
-        assert_words(out, words);
+        assert_spinning_so(tree, names, false, verdict, words);
 }
 
 static void test_doctor_stall(void) {
@@ -842,6 +852,21 @@ static void test_doctor_rescans(void) {
                               "inode_switch_wbs bad", "events_unbound bad up to 1 spinning",
                               "beside inode_switch_wbs this is stall-2026", "Sync now: `wbctl sync`, ",
                               "dirty, and may not end this stall."));
+}
+
+/* The worker that switches waits for the other one by turns. That counts only where the bug is known. */
+static void test_doctor_rescans_by_turns(void) {
+        _cleanup_tree_ Tree tree = tree_new("6.12.111");
+        const char *const *names = WORDS("kworker/0:1+inode_switch_wbs", "kworker/u8:2+events_unbound");
+
+        assert_spinning_so(
+                        &tree, names, true, VERDICT_AFFECTED,
+                        WORDS("A stall is under way that a sync does not end (stall-2026).",
+                              "events_unbound bad up to 1 spinning"));
+        tree_write(&tree, "proc/sys/kernel/osrelease", "6.12.112");
+        assert_spinning_so(
+                        &tree, names, true, VERDICT_NOT_AFFECTED,
+                        WORDS("events_unbound note up to 1 spinning"));
 }
 
 /* Beside any stall another work of that queue may spin: the kernel decides which bug it is. */
@@ -1070,6 +1095,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/doctor/workers", test_doctor_workers);
         g_test_add_func("/doctor/stall", test_doctor_stall);
         g_test_add_func("/doctor/rescans", test_doctor_rescans);
+        g_test_add_func("/doctor/rescans-by-turns", test_doctor_rescans_by_turns);
         g_test_add_func("/doctor/rescans-of-others", test_doctor_rescans_of_others);
         g_test_add_func("/doctor/long-switch", test_doctor_long_switch);
         g_test_add_func("/doctor/without-table", test_doctor_without_table);
