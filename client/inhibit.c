@@ -48,7 +48,7 @@ typedef struct Run {
         const char *who, *why;
         int fd;         /* of the inhibitor, or the output of the host; negative while it is lost */
         pid_t host;     /* ssh to the host; 0: there is none */
-        int host_stdin; /* open while the inhibitor is to be held there */
+        int host_stdin; /* open as long as the inhibitor must exist there */
         pid_t pid;
         sd_event *event;
         sd_event_source *hold, *retry;

@@ -68,8 +68,8 @@ static char **ssh_arguments(const char *const *words) {
         return (char **) g_ptr_array_free(arguments, FALSE);
 }
 
-/* In the child. It stays in the foreground of the terminal, where it may ask for a password; then SIGHUP lets
- * it give back the terminal as it was. */
+/* In the child. It stays in the foreground of the terminal, where it may ask for a password. SIGHUP, unlike
+ * SIGKILL, lets it restore the terminal then. */
 static void execute(char **arguments, int input_fd, int output_fd, bool is_steady, pid_t parent) {
         static const int ignored[] = { SIGINT, SIGQUIT, SIGTERM };
 
