@@ -250,8 +250,8 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         return run_watch(run);
 }
 
-/* Only the end of the daemon closes the other end. On a host, that of ssh or of the wbctl there does, which
- * itself comes back to a daemon that ended. */
+/* Only the end of the daemon closes the other end; with --host, only the end of ssh or of the wbctl there.
+ * That wbctl acquires the inhibitor again by itself when the daemon there ends. */
 static int on_released(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Run *run = userdata;
         char buffer[256];

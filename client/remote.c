@@ -188,6 +188,8 @@ char *remote_explain(int status) {
                 return g_strdup_printf("The answer of %s is too large.", name);
         if (status < 0)
                 return g_strdup_printf("Cannot run ssh: %s.", g_strerror(-status));
+        if (status == 0)
+                return g_strdup_printf("wbctl on %s ended too early.", name);
         if (status == EXIT_NOT_FOUND)
                 return g_strdup_printf("%s has no wbctl, which this verb needs there.", name);
         if (status == EXIT_SSH_FAILED)

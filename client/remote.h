@@ -24,6 +24,6 @@ int remote_wait(pid_t pid, uint64_t timeout_usec);
  * the exit status, or negative errno. */
 int remote_run(const char *const *words, GByteArray *output, size_t max);
 
-/* The words for a status or error other than 0 of these functions, to be freed: they say where it was. What
- * happened there, the wbctl or shell there has said on stderr. */
+/* The words for a status or error of these functions where that is a failure (0: it ended too early), to be
+ * freed. They name the host; the reason, ssh, the shell or wbctl there has printed on stderr. */
 char *remote_explain(int status);

@@ -175,8 +175,7 @@ static int deliver(
 #define FETCHED_MAX (256 * 1024 * 1024)
 
 static bool is_whole_archive(const GByteArray *archive) {
-        size_t begin = sizeof(XZ_MAGIC),
-               end = strlen(XZ_FOOTER_MAGIC); /* the zero byte counts at the begin */
+        size_t begin = sizeof(XZ_MAGIC), end = strlen(XZ_FOOTER_MAGIC); /* the first ends with a zero byte */
 
         return archive->len > begin + end && memcmp(archive->data, XZ_MAGIC, begin) == 0 &&
                memcmp(archive->data + archive->len - end, XZ_FOOTER_MAGIC, end) == 0;

@@ -82,9 +82,7 @@ static void add_programs(const char *folder) {
         add_program(folder, "wbwatchd", wbwatchd);
         add_program(folder, "benchmark", "");
         add_program(folder, "ssh",
-                    "for word; do if [ \"$word\" = -- ]; then\n"
-                    "while [ \"$1\" != -- ]; do shift; done; shift\n"
-                    "break; fi; done\n"
+                    "case \" $* \" in *' -- '*) while [ \"$1\" != -- ]; do shift; done; shift ;; esac\n"
                     "shift\n"
                     "[ \"$1\" != systemd-stdio-bridge ] || exec \"$1\" -p \"$DBUS_SYSTEM_BUS_ADDRESS\"\n"
                     "eval \"$*\"");

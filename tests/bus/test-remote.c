@@ -233,7 +233,7 @@ static void install_wbctl(BusFixture *fixture) {
         g_assert_no_errno(symlink(g_getenv("WBCTL"), path));
 }
 
-/* doctor and report examine the host, by the wbctl there. Only root may read what they read. */
+/* doctor and report examine the host, by the wbctl there. */
 static void test_host_examine(BusFixture *fixture, gconstpointer data) {
         static const Case cases[] = {
                 { "--table=" TABLE " doctor --observe=0s", 0, "Not affected: the kernel does not have", "" },
@@ -252,7 +252,8 @@ static void test_host_examine(BusFixture *fixture, gconstpointer data) {
                 { "report -o -", 4, "", "web1 has no wbctl" },
                 { "inhibit echo run", 4, "", "web1 has no wbctl" },
         };
-        g_autofree char *path = g_build_filename(fixture->folder, "it's a report", NULL), *contents = NULL;
+        g_autofree char *path = g_build_filename(fixture->folder, "it's a report", NULL), *contents = NULL,
+                        *out = NULL;
         g_autofree char *arguments = g_strdup_printf("-H web1 report --output=\"%s\"", path);
         _cleanup_client_ Client *client = NULL;
         gsize length;
@@ -267,8 +268,12 @@ static void test_host_examine(BusFixture *fixture, gconstpointer data) {
         check_cases(fixture, NO_BUS, UID_ROOT, "-H web1", cases, ELEMENTSOF(cases));
         check_cases(fixture, NO_BUS, UID_ROOT, "-H web1/box", container, ELEMENTSOF(container));
 
+        /* Whether a part of it is missing, and that is said, depends on the machine. */
         run = run_start(fixture, NO_BUS, UID_ROOT, arguments);
-        run_check(fixture, &run, arguments, 0, path, "summary.txt in it says why");
+        out = read_all(run.stdout_fd);
+        g_free(read_all(run.stderr_fd));
+        g_assert_cmpint(process_wait_end(&run.process, fixture->deadline_usec), ==, 0);
+        g_assert_nonnull(strstr(out, path));
         g_assert_true(g_file_get_contents(path, &contents, &length, NULL));
         g_assert_cmpuint(length, >, 6);
         g_assert_cmpmem(contents, 6,
@@ -357,8 +362,7 @@ static void test_host_words(BusFixture *fixture, gconstpointer data) {
                 { { "-H admin@[::1]:2222 --json doctor --timeout=90s --observe=\"1 s\"", 0, "", "" },
                   SSH_OPTIONS "-o ConnectTimeout=90 -p 2222 -- admin@::1 wbctl 'doctor' '--json' "
                               "'--observe=1 s' '--timeout=90s'\n" },
-                { { "-H web1/box inhibit --who=it\\'s true", 4, "",
-                    "wbctl on web1/box failed (exit status 0)" },
+                { { "-H web1/box inhibit --who=it\\'s true", 4, "", "wbctl on web1/box ended too early" },
                   SSH_OPTIONS "-- web1 wbctl --machine=box 'inhibit' '--who=it'\\''s' '--why=' "
                               "'--no-ask-password' '--' 'sh' '-c' 'printf '\\''\\nwbctl: the inhibitor is "
                               "held\\n'\\'' && exec cat'\n" },
