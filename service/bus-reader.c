@@ -70,7 +70,11 @@ struct BusReader {
         size_t n_bytes;     /* in the queues of all users and senders */
 
         Sender senders[BUS_SENDERS_MAX];
-        size_t n_new, next_new; /* senders in that state, and where the search for one begins */
+
+        /* A ring: those in the state NEW, in order. A search through the table would take memory for all of
+         * it. */
+        uint16_t new_senders[BUS_SENDERS_MAX];
+        size_t first_new, n_new;
 };
 
 /* Sending to the daemon */
@@ -177,7 +181,8 @@ static ByteQueue *find_queue(BusReader *reader, const char *name) {
         if (!streq(sender->name, name)) {
                 strcpy(sender->name, name);
                 sender->state = SENDER_NEW;
-                reader->n_new++;
+                reader->new_senders[(reader->first_new + reader->n_new++) % BUS_SENDERS_MAX] =
+                                (uint16_t) (sender - reader->senders);
         }
         return sender->state == SENDER_KNOWN ? &find_user(reader, sender->uid)->calls : &sender->calls;
 }
@@ -208,19 +213,16 @@ static int on_user(BusReader *reader, const BusRequest *answer) {
 /* What the daemon requests */
 
 static int ask(BusReader *reader) {
-        Sender *sender;
+        size_t i = reader->new_senders[reader->first_new];
+        Sender *sender = reader->senders + i;
         int r;
 
-        while (reader->senders[reader->next_new % BUS_SENDERS_MAX].state != SENDER_NEW)
-                reader->next_new++;
-        sender = reader->senders + reader->next_new % BUS_SENDERS_MAX;
-
-        r = send_packet(reader, BUS_PACKET_QUESTION, UID_UNKNOWN, (size_t) (sender - reader->senders),
-                        sender->name, strlen(sender->name) + 1);
+        r = send_packet(reader, BUS_PACKET_QUESTION, UID_UNKNOWN, i, sender->name, strlen(sender->name) + 1);
         if (r < 0)
                 return r;
 
         sender->state = SENDER_ASKED;
+        reader->first_new = (reader->first_new + 1) % BUS_SENDERS_MAX;
         reader->n_new--;
         return 0;
 }

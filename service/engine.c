@@ -255,7 +255,7 @@ static const Load *engine_find_stuck(const Engine *engine, uint64_t now_usec, En
         LoadRules rules = engine_rules(engine);
         const Load *stuck = NULL;
 
-        for (size_t i = 0; i < LOADS_MAX; i++) {
+        for (size_t i = 0; i < engine->loads.n; i++) {
                 const Load *load = &engine->loads.loads[i];
                 EngineRule rule = load_rule(load, now_usec, &rules);
                 bool is_of_episode =
@@ -294,7 +294,7 @@ static void engine_note_stuck_works(Engine *engine, uint64_t now_usec) {
         Episode *episode = &engine->history.episode;
         LoadRules rules = engine_rules(engine);
 
-        for (size_t i = 0; i < LOADS_MAX; i++) {
+        for (size_t i = 0; i < engine->loads.n; i++) {
                 const Load *load = &engine->loads.loads[i];
                 const Run *run;
 

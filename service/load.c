@@ -107,11 +107,6 @@ static void load_set_spans(Load *load, const LoadRules *rules) {
         load->mean.span_usec = LOAD_MEAN_USEC;
 }
 
-/* Unused slots are not written to, so that their pages take no memory. */
-static bool load_is_used(const Load *load) {
-        return load->work[0] != '\0';
-}
-
 static bool load_is_idle(const Load *load) {
         return load->n_spinning == 0 && load->n_waiting == 0 && load->crowd.n == 0 && load->worker.n == 0 &&
                load->mean.n == 0;
@@ -159,11 +154,8 @@ static void load_add_scan(Load *load, uint64_t now_usec, uint64_t weight_usec, c
 
 void loads_begin(Loads *loads) {
         loads->n_tallies = 0;
-        for (size_t i = 0; i < LOADS_MAX; i++) {
+        for (size_t i = 0; i < loads->n; i++) {
                 Load *load = &loads->loads[i];
-
-                if (!load_is_used(load))
-                        continue;
 
                 load->n_spinning = load->n_waiting = 0;
                 load->cpu_usec = 0;
@@ -193,7 +185,7 @@ static Tally *loads_tally(Loads *loads, const char *work) {
 
 void loads_count(Loads *loads, const Worker *worker, uint64_t cpu_usec) {
         const char *work = worker_name_work(worker->name);
-        Tally *tally = work ? loads_tally(loads, work) : NULL;
+        Tally *tally = work && work[0] != '\0' ? loads_tally(loads, work) : NULL;
 
         if (!tally)
                 return;
@@ -206,7 +198,7 @@ void loads_count(Loads *loads, const Worker *worker, uint64_t cpu_usec) {
 }
 
 static Load *loads_get(Loads *loads, const char *work) {
-        for (size_t i = 0; i < LOADS_MAX; i++)
+        for (size_t i = 0; i < loads->n; i++)
                 if (streq(loads->loads[i].work, work))
                         return &loads->loads[i];
 
@@ -214,7 +206,7 @@ static Load *loads_get(Loads *loads, const char *work) {
 }
 
 const Load *loads_find(const Loads *loads, const char *work) {
-        return work[0] == '\0' ? NULL : loads_get((Loads *) loads, work);
+        return loads_get((Loads *) loads, work);
 }
 
 /* The number of workers that count now or did on average: which loads to keep if there is no room for all. */
@@ -225,19 +217,18 @@ static double load_size(const Load *load, uint64_t now_usec, const LoadRules *ru
         return MAX(mean, (double) load_count(load, rules));
 }
 
-/* A slot for a new work: a free one, or that of the smallest load if that is smaller than the new one. */
+/* A load for a new work: another one, or the smallest if that is smaller than the new one. */
 static Load *loads_find_room(Loads *loads, uint64_t now_usec, const Tally *tally, const LoadRules *rules) {
         Load *smallest = NULL;
         double smallest_size = 0;
 
+        if (loads->n < LOADS_MAX)
+                return &loads->loads[loads->n++];
+
         for (size_t i = 0; i < LOADS_MAX; i++) {
                 Load *load = &loads->loads[i];
-                double size;
+                double size = load_size(load, now_usec, rules);
 
-                if (!load_is_used(load))
-                        return load;
-
-                size = load_size(load, now_usec, rules);
                 if (!smallest || size < smallest_size) {
                         smallest = load;
                         smallest_size = size;
@@ -248,6 +239,8 @@ static Load *loads_find_room(Loads *loads, uint64_t now_usec, const Tally *tally
 }
 
 void loads_end(Loads *loads, uint64_t now_usec, uint64_t weight_usec, const LoadRules *rules) {
+        size_t n_kept = 0;
+
         for (size_t i = 0; i < loads->n_tallies; i++) {
                 const Tally *tally = &loads->tallies[i];
                 Load *load = loads_get(loads, tally->work);
@@ -265,24 +258,21 @@ void loads_end(Loads *loads, uint64_t now_usec, uint64_t weight_usec, const Load
                 load->cpu_usec = tally->cpu_usec;
         }
 
-        for (size_t i = 0; i < LOADS_MAX; i++) {
-                Load *load = &loads->loads[i];
-
-                if (!load_is_used(load))
+        for (size_t i = 0; i < loads->n; i++) {
+                load_add_scan(&loads->loads[i], now_usec, weight_usec, rules);
+                if (load_is_idle(&loads->loads[i]))
                         continue;
 
-                load_add_scan(load, now_usec, weight_usec, rules);
-                if (load_is_idle(load))
-                        load->work[0] = '\0';
+                if (n_kept < i)
+                        loads->loads[n_kept] = loads->loads[i];
+                n_kept++;
         }
+        loads->n = n_kept;
 }
 
 void loads_shift(Loads *loads, uint64_t usec) {
-        for (size_t i = 0; i < LOADS_MAX; i++) {
+        for (size_t i = 0; i < loads->n; i++) {
                 Load *load = &loads->loads[i];
-
-                if (!load_is_used(load))
-                        continue;
 
                 load->crowd_since_usec += usec;
                 load->mean_since_usec += usec;
@@ -298,9 +288,8 @@ static void load_empty(Load *load) {
 }
 
 void loads_empty(Loads *loads) {
-        for (size_t i = 0; i < LOADS_MAX; i++)
-                if (load_is_used(&loads->loads[i]))
-                        load_empty(&loads->loads[i]);
+        for (size_t i = 0; i < loads->n; i++)
+                load_empty(&loads->loads[i]);
 }
 
 void loads_forget(Loads *loads, const char *work) {
@@ -375,7 +364,7 @@ bool load_is_over(const Load *load, EngineRule rule, uint64_t now_usec, const Lo
 EngineRule load_rule(const Load *load, uint64_t now_usec, const LoadRules *rules) {
         EngineRule rule = RULE_NONE;
 
-        if (!load_is_used(load) || load_count(load, rules) == 0)
+        if (load_count(load, rules) == 0)
                 return RULE_NONE;
 
         if (load_is_crowd(load, now_usec, rules))

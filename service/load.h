@@ -34,8 +34,8 @@ typedef struct Window {
 } Window;
 
 typedef struct Load {
-        char work[WORKER_NAME_MAX + 1]; /* empty: the slot is free */
-        uint32_t n_spinning;            /* at the last scan */
+        char work[WORKER_NAME_MAX + 1];
+        uint32_t n_spinning; /* at the last scan */
         uint32_t n_waiting;
         uint64_t cpu_usec;         /* CPU time its workers used between the last two scans */
         uint64_t crowd_since_usec; /* the first scan in the next window */
@@ -55,7 +55,8 @@ typedef struct Tally {
 #define TALLIES_MAX 128
 
 typedef struct Loads {
-        Load loads[LOADS_MAX];
+        size_t n;
+        Load loads[LOADS_MAX]; /* the first n; others are not touched, so that their pages take no memory */
         size_t n_tallies;
         Tally tallies[TALLIES_MAX];
 } Loads;
