@@ -132,6 +132,7 @@ void filesystems_add(FilesystemList *list, const Mount *mount) {
         if (!filesystem)
                 filesystem = list->filesystems + list->n++;
 
+        filesystem->mount_id = mount->id;
         filesystem->major = mount->major;
         filesystem->minor = mount->minor;
         filesystem->is_whole = mount_is_whole(mount);

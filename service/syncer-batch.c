@@ -110,6 +110,7 @@ static void add_entry(Batch *batch, const Filesystem *filesystem) {
         batch->entries[i] = (Entry){
                 .major = filesystem->major,
                 .minor = filesystem->minor,
+                .mount_id = filesystem->mount_id,
         };
         *result = (FilesystemSync){};
         memcpy(result->mountpoint, filesystem->mountpoint, sizeof(result->mountpoint));
@@ -165,7 +166,9 @@ void batch_dispatch(Batch *batch) {
                 if (!slot)
                         return;
 
-                if (slot_sync_filesystem(slot, TASK_FILESYSTEM, entry->major, entry->minor) < 0) {
+                if (slot_sync_filesystem(
+                                    slot, TASK_FILESYSTEM, entry->major, entry->minor, entry->mount_id,
+                                    batch->results[i].mountpoint) < 0) {
                         entry->state = ENTRY_ENDED;
                         set_result(batch, i, FILESYSTEM_FAILED);
                         continue;

@@ -138,6 +138,7 @@ static int slot_request(
                 SyncfsOrder order,
                 uint32_t major,
                 uint32_t minor,
+                uint64_t mount_id,
                 const char *path) {
 
         SyncfsRequest *request = &slot->pool->request;
@@ -146,6 +147,7 @@ static int slot_request(
         request->order = order;
         request->major = major;
         request->minor = minor;
+        request->mount_id = mount_id;
         request->self_test = task == TASK_SELF_TEST ? (uint32_t) slot->tag : SELF_TEST_NO;
         memcpy(request->path, path, strlen(path) + 1);
         r = helper_request(slot->helper, request, syncfs_request_size(request));
@@ -161,15 +163,22 @@ static int slot_request(
 }
 
 int slot_list(Slot *slot, Task task, const char *path) {
-        return slot_request(slot, task, SYNCFS_ORDER_LIST, 0, 0, path);
+        return slot_request(slot, task, SYNCFS_ORDER_LIST, 0, 0, 0, path);
 }
 
-int slot_sync_filesystem(Slot *slot, Task task, uint32_t major, uint32_t minor) {
-        return slot_request(slot, task, SYNCFS_ORDER_FILESYSTEM, major, minor, "");
+int slot_sync_filesystem(
+                Slot *slot,
+                Task task,
+                uint32_t major,
+                uint32_t minor,
+                uint64_t mount_id,
+                const char *mountpoint) {
+
+        return slot_request(slot, task, SYNCFS_ORDER_FILESYSTEM, major, minor, mount_id, mountpoint);
 }
 
 int slot_sync_everything(Slot *slot, Task task) {
-        return slot_request(slot, task, SYNCFS_ORDER_EVERYTHING, 0, 0, "");
+        return slot_request(slot, task, SYNCFS_ORDER_EVERYTHING, 0, 0, 0, "");
 }
 
 bool reply_is_list(const void *reply, size_t size) {

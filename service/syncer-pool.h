@@ -80,10 +80,17 @@ Slot *pool_find_idle(Pool *pool, SlotGroup group);
 /* The slot that hangs in that filesystem, or NULL. Prefers one of the batch to a single one. */
 Slot *pool_find_hanging(Pool *pool, uint32_t major, uint32_t minor);
 
-/* Request a task from an idle slot. path: list only the filesystem that holds it; "": all. In a self-test
- * nothing is synced. On failure the slot remains idle. */
+/* Request a task from an idle slot. path: list only the filesystem that holds it; "": all. mount_id and
+ * mountpoint: the filesystem's mount in the list, or 0 and "". In a self-test nothing is synced. On failure
+ * the slot remains idle. */
 int slot_list(Slot *slot, Task task, const char *path);
-int slot_sync_filesystem(Slot *slot, Task task, uint32_t major, uint32_t minor);
+int slot_sync_filesystem(
+                Slot *slot,
+                Task task,
+                uint32_t major,
+                uint32_t minor,
+                uint64_t mount_id,
+                const char *mountpoint);
 int slot_sync_everything(Slot *slot, Task task);
 
 /* Replaces the helper by a new one. */

@@ -21,10 +21,11 @@ static int request(SelfTest *test, Slot *slot) {
         if (slot->group == GROUP_EVERYTHING)
                 return slot_sync_everything(slot, TASK_SELF_TEST);
         if (test->n_devices == 0)
-                return slot_sync_filesystem(slot, TASK_SELF_TEST, 0, 0);
+                return slot_sync_filesystem(slot, TASK_SELF_TEST, 0, 0, 0, "");
 
         i %= test->n_devices;
-        return slot_sync_filesystem(slot, TASK_SELF_TEST, test->devices[i].major, test->devices[i].minor);
+        return slot_sync_filesystem(
+                        slot, TASK_SELF_TEST, test->devices[i].major, test->devices[i].minor, 0, "");
 }
 
 int self_test_begin(SelfTest *test, uint64_t now_usec) {

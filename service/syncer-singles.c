@@ -69,7 +69,9 @@ static void sync_found(Singles *singles, Slot *slot, const Filesystem *filesyste
                 return;
         }
 
-        r = slot_sync_filesystem(slot, TASK_SINGLE, filesystem->major, filesystem->minor);
+        r = slot_sync_filesystem(
+                        slot, TASK_SINGLE, filesystem->major, filesystem->minor, filesystem->mount_id,
+                        filesystem->mountpoint);
         if (r < 0)
                 single_end(singles, single, FILESYSTEM_FAILED, 0, r);
 }

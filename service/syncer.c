@@ -154,12 +154,15 @@ static void advance(Syncer *syncer, uint64_t now_usec) {
         singles_expire(&syncer->singles, now_usec);
         if (syncer->self_test.active && self_test_is_complete(&syncer->self_test))
                 end_self_test(syncer);
-        if (batch->changed) {
-                batch->changed = false;
-                syncer->handlers.filesystems_changed(syncer->userdata);
-        }
+}
 
-        schedule(syncer);
+/* From the timer, after all replies that have come: whoever is told takes longer than the next request. */
+static void report_changes(Syncer *syncer) {
+        if (!syncer->batch.changed)
+                return;
+
+        syncer->batch.changed = false;
+        syncer->handlers.filesystems_changed(syncer->userdata);
 }
 
 static void take_sample(Syncer *syncer, uint64_t now_usec) {
@@ -180,6 +183,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                 self_test_expire(&syncer->self_test, now_usec);
 
         advance(syncer, now_usec);
+        report_changes(syncer);
+        schedule(syncer);
         return 0;
 }
 
@@ -210,6 +215,7 @@ static void on_reply(Slot *slot, Task task, int r, const void *reply, size_t siz
         }
 
         advance(syncer, usec_now(CLOCK_MONOTONIC));
+        schedule(syncer);
 }
 
 /* Public functions */

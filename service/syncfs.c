@@ -22,30 +22,30 @@
  * them. */
 #define LINE_MAX_BYTES 16384
 
-/* Reads mountinfo line by line. The kernel returns it in parts. */
-typedef struct MountReader {
+/* Reads a file of the kernel line by line. The kernel returns it in parts. */
+typedef struct LineReader {
         int fd;
         size_t begin, end; /* what was read but not returned yet */
         bool skipping;     /* the rest of a line that was too long */
-} MountReader;
+} LineReader;
 
 /* For one reader at a time. Static, so that only pages in use are touched: the first, unless there is a
  * longer line. */
 #define READER_PAGE ((size_t) 4096)
 static alignas(READER_PAGE) char reader_buffer[LINE_MAX_BYTES];
 
-static int mount_reader_open(MountReader *reader) {
-        *reader = (MountReader){ .fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC) };
+static int line_reader_open(LineReader *reader, const char *path) {
+        *reader = (LineReader){ .fd = open(path, O_RDONLY | O_CLOEXEC) };
 
         return reader->fd < 0 ? -errno : 0;
 }
 
-static void mount_reader_done(MountReader *reader) {
+static void line_reader_done(LineReader *reader) {
         closep(&reader->fd);
 }
 
 /* Appends more text to the buffer. Returns 0 at the end of the file. */
-static int mount_reader_fill(MountReader *reader) {
+static int line_reader_fill(LineReader *reader) {
         size_t size;
         ssize_t n;
 
@@ -69,8 +69,8 @@ static int mount_reader_fill(MountReader *reader) {
         return n > 0;
 }
 
-/* Reads the next mount. Returns 1, 0 at the end, or negative errno. */
-static int mount_reader_next(MountReader *reader, Mount *ret) {
+/* Reads the next line, valid until the call after this one. Returns 1, 0 at the end, or negative errno. */
+static int line_reader_next(LineReader *reader, char **ret) {
         for (;;) {
                 char *line = reader_buffer + reader->begin,
                      *end = memchr(line, '\n', reader->end - reader->begin);
@@ -78,7 +78,7 @@ static int mount_reader_next(MountReader *reader, Mount *ret) {
                 int r;
 
                 if (!end) {
-                        r = mount_reader_fill(reader);
+                        r = line_reader_fill(reader);
                         if (r <= 0)
                                 return r;
                         continue;
@@ -87,9 +87,26 @@ static int mount_reader_next(MountReader *reader, Mount *ret) {
                 *end = '\0';
                 reader->begin = (size_t) (end + 1 - reader_buffer);
                 reader->skipping = false;
-                if (!skip && mount_parse(line, ret) >= 0)
+                if (!skip) {
+                        *ret = line;
                         return 1;
+                }
         }
+}
+
+static int mounts_open(LineReader *reader) {
+        return line_reader_open(reader, "/proc/self/mountinfo");
+}
+
+/* Reads the next mount. Returns as line_reader_next(). */
+static int mounts_next(LineReader *reader, Mount *ret) {
+        char *line;
+        int r;
+
+        do
+                r = line_reader_next(reader, &line);
+        while (r > 0 && mount_parse(line, ret) < 0);
+        return r;
 }
 
 /* Falls back to open(2) if openat2(2) does not exist or a sandbox forbids it. */
@@ -139,50 +156,68 @@ static int open_mountpoint(const char *path, bool may_wait) {
         return fd == -EAGAIN && may_wait ? open_mountpoint_once(path, 0) : fd;
 }
 
-/* -ESTALE if the descriptor is not on this mount: another may be mounted over it, or replace it
- * in a sandbox. */
-static int check_mount(int fd, const Mount *mount) {
+/* -ESTALE if the descriptor is not on this mount: another may be mounted over it, or replace it in a sandbox.
+ * Linux before 5.8 tells only the device; with by_device that must be the mount's in any case. It never is on
+ * Btrfs, whose subvolumes have devices of their own. */
+static int check_mount(int fd, const Mount *mount, bool by_device) {
         struct statx stx;
+        bool has_id, on_device;
 
         if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &stx) < 0)
                 return -errno;
 
-        if (!(stx.stx_mask & STATX_MNT_ID)) /* before Linux 5.8 */
-                return stx.stx_dev_major == mount->major && stx.stx_dev_minor == mount->minor ? 0 : -ESTALE;
-        return stx.stx_mnt_id == mount->id ? 0 : -ESTALE;
+        has_id = stx.stx_mask & STATX_MNT_ID;
+        on_device = stx.stx_dev_major == mount->major && stx.stx_dev_minor == mount->minor;
+        if (has_id && stx.stx_mnt_id != mount->id)
+                return -ESTALE;
+        return on_device || (has_id && !by_device) ? 0 : -ESTALE;
 }
 
-static int open_mount(const Mount *mount, bool may_wait) {
+/* by_device: see check_mount(). */
+static int open_mount(const Mount *mount, bool may_wait, bool by_device) {
         _cleanup_close_ int fd = open_mountpoint(mount->mountpoint, may_wait);
         int r;
 
         if (fd < 0)
                 return fd;
-        r = check_mount(fd, mount);
+        r = check_mount(fd, mount, by_device);
         if (r < 0)
                 return r;
         return take_fd(&fd);
 }
 
+/* Opens the filesystem at its mount in the list. Meanwhile, while it waited for a helper, another filesystem
+ * may have got the id of that mount. */
+static int open_listed(const SyncfsRequest *wanted) {
+        const Mount mount = {
+                .id = wanted->mount_id,
+                .major = wanted->major,
+                .minor = wanted->minor,
+                .mountpoint = wanted->path,
+        };
+
+        return open_mount(&mount, /* may_wait= */ false, /* by_device= */ true);
+}
+
 /* Opens the filesystem at the first of its mounts that can be opened, among those that show its root
  * (is_whole), or those that show a part. -ENODEV if there are none. */
 static int open_filesystem_by(const SyncfsRequest *wanted, bool is_whole, bool may_wait) {
-        _cleanup_(mount_reader_done) MountReader reader;
+        _cleanup_(line_reader_done) LineReader reader;
         int r, first_error = -ENODEV;
         Mount mount;
 
-        r = mount_reader_open(&reader);
+        r = mounts_open(&reader);
         if (r < 0)
                 return r;
 
-        while ((r = mount_reader_next(&reader, &mount)) > 0) {
+        while ((r = mounts_next(&reader, &mount)) > 0) {
                 int fd;
 
                 if (mount.major != wanted->major || mount.minor != wanted->minor ||
                     mount_is_whole(&mount) != is_whole)
                         continue;
 
-                fd = open_mount(&mount, may_wait);
+                fd = open_mount(&mount, may_wait, /* by_device= */ false);
                 if (fd >= 0)
                         return fd;
                 if (first_error == -ENODEV || fd == -EAGAIN)
@@ -204,10 +239,15 @@ static int open_filesystem_once(const SyncfsRequest *wanted, bool may_wait) {
         return whole == -ENODEV || part == -EAGAIN ? part : whole;
 }
 
-/* Tries all mounts without waiting before it waits for one. */
+/* Tries all mounts without waiting before it waits for one. That of the list comes first: usually it is
+ * there, and then nothing else need be read. */
 static int open_filesystem(const SyncfsRequest *wanted) {
-        int fd = open_filesystem_once(wanted, /* may_wait= */ false);
+        int fd = wanted->path[0] != '\0' ? open_listed(wanted) : -ESTALE;
 
+        if (fd >= 0)
+                return fd;
+
+        fd = open_filesystem_once(wanted, /* may_wait= */ false);
         return fd == -EAGAIN && !wanted->self_test ? open_filesystem_once(wanted, /* may_wait= */ true) : fd;
 }
 
@@ -253,7 +293,7 @@ static int find_mount_id(const char *path, uint64_t *ret) {
 }
 
 static int list_filesystems(const SyncfsRequest *wanted, FilesystemList *list) {
-        _cleanup_(mount_reader_done) MountReader reader = { .fd = -EBADF };
+        _cleanup_(line_reader_done) LineReader reader = { .fd = -EBADF };
         bool one = wanted->path[0] != '\0';
         uint64_t mount_id = 0;
         Mount mount;
@@ -265,11 +305,11 @@ static int list_filesystems(const SyncfsRequest *wanted, FilesystemList *list) {
                         return r;
         }
 
-        r = mount_reader_open(&reader);
+        r = mounts_open(&reader);
         if (r < 0)
                 return r;
 
-        while ((r = mount_reader_next(&reader, &mount)) > 0)
+        while ((r = mounts_next(&reader, &mount)) > 0)
                 if (one ? mount.id == mount_id : mount_has_cgroup_writeback(&mount))
                         filesystems_add(list, &mount);
         if (r < 0)
@@ -278,43 +318,52 @@ static int list_filesystems(const SyncfsRequest *wanted, FilesystemList *list) {
         return one && list->n == 0 ? -ENODEV : 0;
 }
 
-/* The size of the block device in sectors, which sysfs reads without disk I/O
- * (Documentation/ABI/stable/sysfs-block). The device number of Btrfs belongs to no block device; it counts as
- * large. */
-static uint64_t device_sectors(const Filesystem *filesystem) {
-        _cleanup_close_ int fd = -EBADF;
-        char path[64], text[32];
-        ssize_t n;
+/* Sets the size of the filesystem on this device, if one is. */
+static void set_size(const FilesystemList *list, uint64_t sizes[static FILESYSTEMS_MAX], const char *line) {
+        unsigned device_major, device_minor;
+        unsigned long long size;
 
-        if (filesystem->major == 0)
-                return UINT64_MAX;
+        if (sscanf(line, "%u %u %llu", &device_major, &device_minor, &size) != 3)
+                return;
 
-        (void) snprintf(path, sizeof(path), "/sys/dev/block/%" PRIu32 ":%" PRIu32 "/size", filesystem->major,
-                        filesystem->minor);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-        if (n < 0)
-                return 0;
-        text[n] = '\0';
-        return strtoull(text, NULL, 10);
+        for (uint32_t i = 0; i < list->n; i++)
+                if (list->filesystems[i].major == device_major && list->filesystems[i].minor == device_minor)
+                        sizes[i] = size;
+}
+
+/* Reads the sizes of the block devices, in KiB, without disk I/O (block/genhd.c of the kernel: major, minor,
+ * blocks, name). The device number of Btrfs belongs to no block device; it counts as large. Where nothing can
+ * be read, all have the same size. */
+static void read_sizes(const FilesystemList *list, uint64_t sizes[static FILESYSTEMS_MAX]) {
+        _cleanup_(line_reader_done) LineReader reader;
+        char *line;
+
+        for (uint32_t i = 0; i < list->n; i++)
+                sizes[i] = list->filesystems[i].major == 0 ? UINT64_MAX : 0;
+
+        if (line_reader_open(&reader, "/proc/partitions") < 0)
+                return;
+        while (line_reader_next(&reader, &line) > 0)
+                set_size(list, sizes, line);
 }
 
 /* Sorts by size, largest first, then by order of mounting: if filesystems have to queue, one with very many
  * inodes should not be last. */
 static void sort_by_size(FilesystemList *list) {
-        uint64_t sectors[FILESYSTEMS_MAX];
+        uint64_t sizes[FILESYSTEMS_MAX];
 
+        read_sizes(list, sizes);
         for (uint32_t i = 0; i < list->n; i++) {
                 Filesystem filesystem = list->filesystems[i];
-                uint64_t size = device_sectors(&filesystem);
+                uint64_t size = sizes[i];
                 uint32_t place = i;
 
-                for (; place > 0 && sectors[place - 1] < size; place--) {
+                for (; place > 0 && sizes[place - 1] < size; place--) {
                         list->filesystems[place] = list->filesystems[place - 1];
-                        sectors[place] = sectors[place - 1];
+                        sizes[place] = sizes[place - 1];
                 }
                 list->filesystems[place] = filesystem;
-                sectors[place] = size;
+                sizes[place] = size;
         }
 }
 

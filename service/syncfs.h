@@ -37,8 +37,12 @@ typedef enum SyncfsSelfTest {
 typedef struct SyncfsRequest {
         SyncfsOrder order;
         uint32_t major, minor;
-        uint32_t self_test;  /* a SyncfsSelfTest */
-        char path[PATH_MAX]; /* for a list: only the filesystem, of any type, that holds it; "": all */
+        uint32_t self_test; /* a SyncfsSelfTest */
+        uint64_t mount_id;  /* for a filesystem: its mount in the list */
+
+        /* For a list: only the filesystem, of any type, that holds it; "": all. For a filesystem: where that
+         * mount is, which is tried before others; "": nowhere. */
+        char path[PATH_MAX];
 } SyncfsRequest;
 
 /* The size of a request as sent: path up to its NUL. */

@@ -828,6 +828,56 @@ static void test_more_than_helpers(Fixture *f, gconstpointer data) {
                 g_assert_cmpuint(count_calls(devices[i]), ==, 1);
 }
 
+static void reopen_disk(OwnDisk *disk) {
+        disk->fd = open(disk->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        g_assert_no_errno(disk->fd);
+}
+
+static void unmount_disk(OwnDisk *disk) {
+        g_assert_no_errno(close(disk->fd));
+        g_assert_no_errno(umount2(disk->folder, 0));
+}
+
+static void bind_mount(const char *from, const char *to) {
+        g_assert_no_errno(mount(from, to, NULL, MS_BIND, NULL));
+}
+
+/* While they wait for a helper, another takes the place of one (and the id of its mount, which the kernel
+ * uses again), and one is mounted elsewhere. */
+static void test_mounts_change(Fixture *f, gconstpointer data) {
+        g_autofree char *elsewhere = make_folder("elsewhere");
+        OwnDisk *replaced = f->disks + N_HELPERS, *moved = replaced + 1, *other = moved + 1;
+        dev_t devices[N_HELPERS + 3];
+
+        start_syncer(f, NULL);
+        for (unsigned i = 0; i < ELEMENTSOF(devices); i++) {
+                devices[i] = add_disk(f);
+                plan(devices[i], i < N_HELPERS ? BEHAVE_HANG : BEHAVE_REALLY);
+        }
+
+        g_assert_no_errno(syncer_sync_filesystems(f->syncer, LONG_USEC));
+        for (unsigned i = 0; i < N_HELPERS; i++)
+                AWAIT(f, count_calls(devices[i]) > 0);
+        unmount_disk(replaced);
+        bind_mount(other->folder, replaced->folder);
+        bind_mount(moved->folder, elsewhere);
+        unmount_disk(moved);
+
+        release(N_HELPERS);
+        AWAIT(f, f->n_synced > 0);
+        g_assert_cmpint(reported(f, replaced->folder), ==, FILESYSTEM_UNREACHABLE);
+        g_assert_cmpint(reported(f, moved->folder), ==, FILESYSTEM_OK);
+        g_assert_cmpint(reported(f, other->folder), ==, FILESYSTEM_OK);
+        for (unsigned i = 0; i < ELEMENTSOF(devices); i++)
+                g_assert_cmpuint(count_calls(devices[i]), ==, devices[i] == devices[N_HELPERS] ? 0 : 1);
+
+        reopen_disk(replaced);
+        bind_mount(elsewhere, moved->folder);
+        reopen_disk(moved);
+        g_assert_no_errno(umount2(elsewhere, 0));
+        g_assert_no_errno(rmdir(elsewhere));
+}
+
 /* It says so until a helper has the last filesystem. */
 static void test_handing_out(Fixture *f, gconstpointer data) {
         dev_t devices[N_HELPERS + 1];
@@ -1385,6 +1435,7 @@ int main(int argc, char **argv) {
         ADD("returns-meanwhile", NULL, test_returns_meanwhile);
         ADD("returns-before-list", NULL, test_returns_before_list);
         ADD("more-than-helpers", NULL, test_more_than_helpers);
+        ADD("mounts-change", NULL, test_mounts_change);
         ADD("handing-out", NULL, test_handing_out);
         ADD("substitutes", NULL, test_substitutes);
         ADD("substitute-hangs", NULL, test_substitute_hangs);
