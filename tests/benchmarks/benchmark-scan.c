@@ -170,6 +170,36 @@ static void measure_scans(
         }
 }
 
+/* The least that a scan of all names can cost: it reads the files that a scan reads, in a row, and does
+ * nothing else. */
+static void measure_plain_reads(unsigned n_kthreads, unsigned n, Samples *usec) {
+        int *fds = g_new(int, n_kthreads + 1);
+        char text[4096];
+
+        for (unsigned i = 0; i <= n_kthreads; i++) {
+                g_autofree char *path =
+                                i == n_kthreads ? g_strdup_printf(PROC_ROOT "/%d/task/%d/children",
+                                                                  KTHREADD_PID, KTHREADD_PID)
+                                                : g_strdup_printf(PROC_ROOT "/%u/%s", KTHREADD_PID + 1 + i,
+                                                                  i < N_RUNNING ? "stat" : "comm");
+
+                fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+                g_assert_no_errno(fds[i]);
+        }
+        for (unsigned i = 0; i <= n; i++) {
+                double begin_usec = thread_cpu_usec();
+
+                for (unsigned k = 0; k <= n_kthreads; k++)
+                        g_assert_cmpint(pread(fds[k], text, sizeof(text), 0), >, 0);
+                if (i > 0)
+                        samples_add(usec, thread_cpu_usec() - begin_usec);
+        }
+
+        for (unsigned i = 0; i <= n_kthreads; i++)
+                g_assert_no_errno(close(fds[i]));
+        g_free(fds);
+}
+
 /* Scans like the Rust tool: reads the folder and the stat of each process. */
 static unsigned scan_folder(void) {
         DIR *folder = opendir(PROC_ROOT);
@@ -236,13 +266,16 @@ static void measure_daemon(unsigned n_processes) {
         daemon_end(&daemon);
 }
 
-static void measure_world(unsigned total) {
-        _cleanup_samples_ Samples scan_usec = samples_new(), cold_scan_usec = samples_new(),
-                                  folder_usec = samples_new(), cold_folder_usec = samples_new();
+static void measure_world(unsigned n_kthreads, unsigned total) {
+        _cleanup_samples_ Samples scan_usec = samples_new(), reads_usec = samples_new(),
+                                  cold_scan_usec = samples_new(), folder_usec = samples_new(),
+                                  cold_folder_usec = samples_new();
         unsigned n = measure_short ? 5 : 30;
 
         measure_scans(GLOB, N_RUNNING, n * 10, 0, &scan_usec);
         samples_report(&scan_usec, "us", "scan/%u/cpu", total);
+        measure_plain_reads(n_kthreads, n * 10, &reads_usec);
+        samples_report(&reads_usec, "us", "scan/%u/plain-reads-cpu", total);
         measure_folder_scans(n, 0, &folder_usec);
         samples_report(&folder_usec, "us", "scan/%u/folder-cpu", total);
 
@@ -262,7 +295,7 @@ static void measure_processes(void) {
         for (size_t i = 0; i < ELEMENTSOF(totals); i++) {
                 World world = world_new(60, (measure_short ? MIN(totals[i], 4000) : totals[i]) - 60 - 2);
 
-                measure_world(totals[i]);
+                measure_world(60, totals[i]);
                 world_done(&world);
         }
 }

@@ -148,6 +148,7 @@ def scan_rows(f):
     few, many = f["scan/200/cpu"], f["scan/20000/cpu"]
     for total, figure in (200, few), (20000, many):
         yield Row(f"one scan while busy, {total:,} processes", show(figure), "60 us", figure.value, 60,
+                  peer(f, "the same files read in a row", f"scan/{total}/plain-reads-cpu", figure.value) +
                   peer(f, "readdir scan", f"scan/{total}/folder-cpu", figure.value), then[total])
     yield Row("the second as against the first", f"{100 * (many.value / few.value - 1):+.1f} %", "within 20 %",
               abs(many.value / few.value - 1), 0.2)
