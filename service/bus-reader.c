@@ -71,8 +71,8 @@ struct BusReader {
 
         Sender senders[BUS_SENDERS_MAX];
 
-        /* A ring: those in the state NEW, in order. A search through the table would take memory for all of
-         * it. */
+        /* A ring: those in the state NEW, in order. Searching the table would touch all of its pages, which
+         * then take memory. */
         uint16_t new_senders[BUS_SENDERS_MAX];
         size_t first_new, n_new;
 };

@@ -103,15 +103,17 @@ bool mount_is_whole(const Mount *mount) {
         return streq(mount->root, "/");
 }
 
-/* Truncates at a character boundary: D-Bus requires valid UTF-8. */
-static void copy_text(char *to, size_t size, const char *from) {
+/* Truncates at a character boundary: D-Bus requires valid UTF-8. Returns whether the whole text has room. */
+static bool copy_text(char *to, size_t size, const char *from) {
         size_t length = strnlen(from, size);
+        bool is_whole = length < size;
 
-        if (length == size)
+        if (!is_whole)
                 for (length = size - 1; length > 0 && ((uint8_t) from[length] & 0xC0) == 0x80;)
                         length--;
         memcpy(to, from, length);
         memset(to + length, 0, size - length);
+        return is_whole;
 }
 
 static Filesystem *find(FilesystemList *list, const Mount *mount) {
@@ -132,10 +134,12 @@ void filesystems_add(FilesystemList *list, const Mount *mount) {
         if (!filesystem)
                 filesystem = list->filesystems + list->n++;
 
-        filesystem->mount_id = mount->id;
         filesystem->major = mount->major;
         filesystem->minor = mount->minor;
         filesystem->is_whole = mount_is_whole(mount);
-        copy_text(filesystem->mountpoint, sizeof(filesystem->mountpoint), mount->mountpoint);
-        copy_text(filesystem->type, sizeof(filesystem->type), mount->type);
+        filesystem->mount_id =
+                        copy_text(filesystem->mountpoint, sizeof(filesystem->mountpoint), mount->mountpoint)
+                                        ? mount->id
+                                        : 0;
+        (void) copy_text(filesystem->type, sizeof(filesystem->type), mount->type);
 }

@@ -20,7 +20,7 @@ typedef struct Mount {
 } Mount;
 
 typedef struct Filesystem {
-        uint64_t mount_id; /* of the mount at mountpoint */
+        uint64_t mount_id; /* of the mount at mountpoint; 0 if that is truncated */
         uint32_t major, minor;
         uint32_t is_whole;   /* mountpoint shows its root, not only a part of it */
         char mountpoint[80]; /* truncated if longer */

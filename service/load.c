@@ -217,7 +217,7 @@ static double load_size(const Load *load, uint64_t now_usec, const LoadRules *ru
         return MAX(mean, (double) load_count(load, rules));
 }
 
-/* A load for a new work: another one, or the smallest if that is smaller than the new one. */
+/* A load for a new work: an unused one, or the smallest if that is smaller than the new one. */
 static Load *loads_find_room(Loads *loads, uint64_t now_usec, const Tally *tally, const LoadRules *rules) {
         Load *smallest = NULL;
         double smallest_size = 0;

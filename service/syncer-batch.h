@@ -22,7 +22,7 @@ typedef enum EntryState {
 typedef struct Entry {
         EntryState state;
         uint32_t major, minor;
-        uint64_t mount_id; /* in the list */
+        uint64_t mount_id; /* in the list that named it first, or 0 */
 } Entry;
 
 /* Those of a list, and those that still hang but are no longer listed (for example detached). */

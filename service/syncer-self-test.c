@@ -15,17 +15,19 @@ static void note(SelfTest *test, int r) {
 
 static int request(SelfTest *test, Slot *slot) {
         size_t i = (size_t) (slot - test->pool->slots);
+        const Filesystem *filesystem;
 
         if (!test->listed)
                 return slot_list(slot, TASK_SELF_TEST, "");
         if (slot->group == GROUP_EVERYTHING)
                 return slot_sync_everything(slot, TASK_SELF_TEST);
-        if (test->n_devices == 0)
+        if (test->n_filesystems == 0)
                 return slot_sync_filesystem(slot, TASK_SELF_TEST, 0, 0, 0, "");
 
-        i %= test->n_devices;
+        filesystem = test->filesystems + i % test->n_filesystems;
         return slot_sync_filesystem(
-                        slot, TASK_SELF_TEST, test->devices[i].major, test->devices[i].minor, 0, "");
+                        slot, TASK_SELF_TEST, filesystem->major, filesystem->minor, filesystem->mount_id,
+                        filesystem->mountpoint);
 }
 
 int self_test_begin(SelfTest *test, uint64_t now_usec) {
@@ -34,7 +36,7 @@ int self_test_begin(SelfTest *test, uint64_t now_usec) {
         test->listed = false;
         test->result = 0;
         test->deadline_usec = now_usec + SELF_TEST_USEC;
-        test->n_devices = 0;
+        test->n_filesystems = 0;
         test->pool->slots[0].tag = SELF_TEST_ATTACH;
         r = request(test, test->pool->slots);
         if (r < 0)
@@ -84,10 +86,9 @@ static void on_listed(SelfTest *test, const void *reply, size_t size) {
         const SyncfsList *list = reply;
 
         if (reply_is_list(reply, size))
-                for (; test->n_devices < MIN(list->list.n, (uint32_t) POOL_SLOTS_MAX); test->n_devices++) {
-                        test->devices[test->n_devices].major = list->list.filesystems[test->n_devices].major;
-                        test->devices[test->n_devices].minor = list->list.filesystems[test->n_devices].minor;
-                }
+                for (; test->n_filesystems < MIN(list->list.n, (uint32_t) POOL_SLOTS_MAX);
+                     test->n_filesystems++)
+                        test->filesystems[test->n_filesystems] = list->list.filesystems[test->n_filesystems];
 
         test->listed = true;
         request_all(test);

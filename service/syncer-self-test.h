@@ -12,10 +12,8 @@ typedef struct SelfTest {
         int result; /* the first failure */
         uint64_t deadline_usec;
         int files[_KERNEL_FILE_MAX]; /* received from the helpers; -EBADF before */
-        size_t n_devices;
-        struct {
-                uint32_t major, minor;
-        } devices[POOL_SLOTS_MAX]; /* from the list, for the helpers to open */
+        size_t n_filesystems;
+        Filesystem filesystems[POOL_SLOTS_MAX]; /* from the list, for the helpers to open */
 } SelfTest;
 
 /* Begins the self-test: see syncer_self_test(). */

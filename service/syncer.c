@@ -124,12 +124,23 @@ static void schedule(Syncer *syncer) {
                         syncer->timer, usec == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
 
+/* Called when a batch ends, else by the timer only, which comes after all pending replies: reporting takes
+ * longer than the next request. */
+static void report_changes(Syncer *syncer) {
+        if (!syncer->batch.changed)
+                return;
+
+        syncer->batch.changed = false;
+        syncer->handlers.filesystems_changed(syncer->userdata);
+}
+
 static void end_batch(Syncer *syncer, uint64_t now_usec) {
         const FilesystemSync *results;
         SyncResult result;
         size_t n;
 
         result = batch_end(&syncer->batch, now_usec, &results, &n);
+        report_changes(syncer);
         syncer->handlers.filesystems_synced(n > 0, result, results, n, syncer->userdata);
 }
 
@@ -154,15 +165,6 @@ static void advance(Syncer *syncer, uint64_t now_usec) {
         singles_expire(&syncer->singles, now_usec);
         if (syncer->self_test.active && self_test_is_complete(&syncer->self_test))
                 end_self_test(syncer);
-}
-
-/* From the timer, after all replies that have come: whoever is told takes longer than the next request. */
-static void report_changes(Syncer *syncer) {
-        if (!syncer->batch.changed)
-                return;
-
-        syncer->batch.changed = false;
-        syncer->handlers.filesystems_changed(syncer->userdata);
 }
 
 static void take_sample(Syncer *syncer, uint64_t now_usec) {

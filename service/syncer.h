@@ -52,7 +52,7 @@ typedef struct SyncerHandlers {
                         uint64_t duration_usec,
                         void *userdata);
 
-        /* syncer_results() changed. */
+        /* syncer_results() changed, perhaps more than once. Comes before filesystems_synced. */
         void (*filesystems_changed)(void *userdata);
 
         /* The end of syncer_self_test(): 0, or negative errno. */
@@ -76,8 +76,9 @@ DEFINE_TRIVIAL_CLEANUP(Syncer *, syncer_free);
  * that have not returned by then continue. -EBUSY while such a request is under way. */
 int syncer_sync_filesystems(Syncer *syncer, uint64_t timeout_usec);
 
-/* Whether syncer_sync_filesystems() has filesystems that no helper has got yet. When this changes,
- * filesystems_changed or filesystems_synced is called, or else it changes in syncer_ensure_helpers(). */
+/* Whether syncer_sync_filesystems() has filesystems that no helper has got yet. Soon after this
+ * changes, filesystems_changed or filesystems_synced is called, or else it changes in
+ * syncer_ensure_helpers(). */
 bool syncer_is_handing_out(const Syncer *syncer);
 
 /* Syncs the filesystem, of any type, that holds an absolute path, whatever else is under way. -EINVAL or

@@ -69,7 +69,7 @@ static int line_reader_fill(LineReader *reader) {
         return n > 0;
 }
 
-/* Reads the next line, valid until the call after this one. Returns 1, 0 at the end, or negative errno. */
+/* Reads the next line, valid until the next call. Returns 1, 0 at the end, or negative errno. */
 static int line_reader_next(LineReader *reader, char **ret) {
         for (;;) {
                 char *line = reader_buffer + reader->begin,
@@ -157,8 +157,7 @@ static int open_mountpoint(const char *path, bool may_wait) {
 }
 
 /* -ESTALE if the descriptor is not on this mount: another may be mounted over it, or replace it in a sandbox.
- * Linux before 5.8 tells only the device; with by_device that must be the mount's in any case. It never is on
- * Btrfs, whose subvolumes have devices of their own. */
+ * Before Linux 5.8 only the device is known. With by_device the device must match, too. */
 static int check_mount(int fd, const Mount *mount, bool by_device) {
         struct statx stx;
         bool has_id, on_device;
@@ -186,8 +185,8 @@ static int open_mount(const Mount *mount, bool may_wait, bool by_device) {
         return take_fd(&fd);
 }
 
-/* Opens the filesystem at its mount in the list. Meanwhile, while it waited for a helper, another filesystem
- * may have got the id of that mount. */
+/* Opens the filesystem at its mount in the list. While the request waited for a helper, another filesystem
+ * may have got the same mount ID. */
 static int open_listed(const SyncfsRequest *wanted) {
         const Mount mount = {
                 .id = wanted->mount_id,
@@ -240,9 +239,9 @@ static int open_filesystem_once(const SyncfsRequest *wanted, bool may_wait) {
 }
 
 /* Tries all mounts without waiting before it waits for one. That of the list comes first: usually it is
- * there, and then nothing else need be read. */
+ * there, and then nothing else need be read. Not on Btrfs, whose subvolumes have devices of their own. */
 static int open_filesystem(const SyncfsRequest *wanted) {
-        int fd = wanted->path[0] != '\0' ? open_listed(wanted) : -ESTALE;
+        int fd = wanted->mount_id != 0 && wanted->major != 0 ? open_listed(wanted) : -ESTALE;
 
         if (fd >= 0)
                 return fd;
@@ -318,33 +317,42 @@ static int list_filesystems(const SyncfsRequest *wanted, FilesystemList *list) {
         return one && list->n == 0 ? -ENODEV : 0;
 }
 
-/* Sets the size of the filesystem on this device, if one is. */
-static void set_size(const FilesystemList *list, uint64_t sizes[static FILESYSTEMS_MAX], const char *line) {
+/* Sets the size of the filesystem on the device of this line. Returns whether there is one. */
+static bool set_size(const FilesystemList *list, uint64_t sizes[static FILESYSTEMS_MAX], const char *line) {
         unsigned device_major, device_minor;
         unsigned long long size;
 
         if (sscanf(line, "%u %u %llu", &device_major, &device_minor, &size) != 3)
-                return;
+                return false;
 
         for (uint32_t i = 0; i < list->n; i++)
-                if (list->filesystems[i].major == device_major && list->filesystems[i].minor == device_minor)
+                if (list->filesystems[i].major == device_major &&
+                    list->filesystems[i].minor == device_minor) {
                         sizes[i] = size;
+                        return true;
+                }
+        return false;
 }
 
 /* Reads the sizes of the block devices, in KiB, without disk I/O (block/genhd.c of the kernel: major, minor,
- * blocks, name). The device number of Btrfs belongs to no block device; it counts as large. Where nothing can
- * be read, all have the same size. */
+ * blocks, name). The device number of Btrfs belongs to no block device; it counts as large. A device that
+ * is not there counts as empty. */
 static void read_sizes(const FilesystemList *list, uint64_t sizes[static FILESYSTEMS_MAX]) {
         _cleanup_(line_reader_done) LineReader reader;
+        uint32_t n_unknown = 0;
         char *line;
 
-        for (uint32_t i = 0; i < list->n; i++)
-                sizes[i] = list->filesystems[i].major == 0 ? UINT64_MAX : 0;
+        for (uint32_t i = 0; i < list->n; i++) {
+                bool on_device = list->filesystems[i].major != 0;
+
+                sizes[i] = on_device ? 0 : UINT64_MAX;
+                n_unknown += on_device;
+        }
 
         if (line_reader_open(&reader, "/proc/partitions") < 0)
                 return;
-        while (line_reader_next(&reader, &line) > 0)
-                set_size(list, sizes, line);
+        while (n_unknown > 0 && line_reader_next(&reader, &line) > 0)
+                n_unknown -= set_size(list, sizes, line);
 }
 
 /* Sorts by size, largest first, then by order of mounting: if filesystems have to queue, one with very many

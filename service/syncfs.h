@@ -3,8 +3,8 @@
 
 /*
  * The code that runs in the helpers that sync: lists filesystems, syncs one, or calls sync(2). Reads the
- * mounts of its own namespace again for each request. Needs only the C library, so that helpers can also be
- * forks of a small program (wbwatch-syncfs.c).
+ * mounts of its own namespace for each list, and again if a filesystem is not at its mount in the list any
+ * more. Needs only the C library, so that helpers can also be forks of a small program (wbwatch-syncfs.c).
  */
 
 #include <assert.h>
@@ -38,10 +38,10 @@ typedef struct SyncfsRequest {
         SyncfsOrder order;
         uint32_t major, minor;
         uint32_t self_test; /* a SyncfsSelfTest */
-        uint64_t mount_id;  /* for a filesystem: its mount in the list */
+        uint64_t mount_id;  /* for a filesystem: its mount in the list, or 0 */
 
         /* For a list: only the filesystem, of any type, that holds it; "": all. For a filesystem: where that
-         * mount is, which is tried before others; "": nowhere. */
+         * mount is, which is tried before others. */
         char path[PATH_MAX];
 } SyncfsRequest;
 

@@ -234,6 +234,25 @@ static void test_forgotten(Fixture *f, gconstpointer data) {
         g_assert_null(loads_find(&f->loads, WORK));
 }
 
+/* A work that is forgotten leaves the others as they were. */
+static void test_one_forgotten(Fixture *f, gconstpointer data) {
+        for (unsigned i = 0; i < 42; i++) {
+                f->now_usec += SECONDS(1);
+                loads_begin(&f->loads);
+                count(f, "first", i < 3 ? 1 : 0);
+                count(f, WORK, 5);
+                count(f, "last", i == 41 ? 1 : 0);
+                loads_end(&f->loads, f->now_usec, SECONDS(1), &f->rules);
+
+                g_assert_cmpuint(loads_find(&f->loads, WORK)->n_spinning, ==, 5);
+                g_assert_cmpint(is_crowd(f, WORK), ==, i >= 7);
+                g_assert_cmpfloat_with_epsilon(mean(f), 5, 0.01);
+        }
+
+        g_assert_null(loads_find(&f->loads, "first"));
+        g_assert_cmpuint(loads_find(&f->loads, "last")->n_spinning, ==, 1);
+}
+
 /* One scan of many works, and of the largest one before or after them. */
 static void scan_many(Fixture *f, unsigned n_others, unsigned n_before, unsigned n_after) {
         f->now_usec += SECONDS(1);
@@ -307,12 +326,19 @@ int main(int argc, char **argv) {
                 const char *path;
                 void (*test)(Fixture *, gconstpointer);
         } tests[] = {
-                { "/load/crowd", test_crowd },           { "/load/window-slides", test_window_slides },
-                { "/load/worker", test_worker },         { "/load/cpu-time", test_cpu_time },
-                { "/load/waiting", test_waiting },       { "/load/mean", test_mean },
-                { "/load/empty", test_empty },           { "/load/shift", test_shift },
-                { "/load/weight", test_weight },         { "/load/forgotten", test_forgotten },
-                { "/load/many-works", test_many_works }, { "/load/long-windows", test_long_windows },
+                { "/load/crowd", test_crowd },
+                { "/load/window-slides", test_window_slides },
+                { "/load/worker", test_worker },
+                { "/load/cpu-time", test_cpu_time },
+                { "/load/waiting", test_waiting },
+                { "/load/mean", test_mean },
+                { "/load/empty", test_empty },
+                { "/load/shift", test_shift },
+                { "/load/weight", test_weight },
+                { "/load/forgotten", test_forgotten },
+                { "/load/one-forgotten", test_one_forgotten },
+                { "/load/many-works", test_many_works },
+                { "/load/long-windows", test_long_windows },
         };
 
         g_test_init(&argc, &argv, NULL);
