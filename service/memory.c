@@ -14,34 +14,22 @@
 #include "log.h"
 #include "macro.h"
 
-/* Libraries of which all code is held, since events decide which parts are used. Constants are held, too,
- * except glib's, which are nearly all Unicode tables. Of other libraries only what the self-test uses is
- * held. */
-static const struct {
-        const char *name;
-        bool constants;
-} held_libraries[] = {
-        { "/libsystemd.so", true },
-        { "/libc.so", true },
-        { "/libglib-2.0.so", false },
-};
+/* Libraries of which all code and constants are held, since events decide which parts are used. Of other
+ * libraries only what the start and the self-test use is held: glib has much that nothing here calls. */
+static const char *const held_libraries[] = { "/libsystemd.so", "/libc.so" };
 
 typedef enum Step {
         STEP_RELEASE,
         STEP_HOLD,
 } Step;
 
-static bool is_held(const struct dl_phdr_info *object, bool *ret_constants) {
-        if (object->dlpi_name[0] == '\0') { /* this program */
-                *ret_constants = true;
+static bool is_held(const struct dl_phdr_info *object) {
+        if (object->dlpi_name[0] == '\0') /* this program */
                 return true;
-        }
 
         for (size_t i = 0; i < ELEMENTSOF(held_libraries); i++)
-                if (strstr(object->dlpi_name, held_libraries[i].name)) {
-                        *ret_constants = held_libraries[i].constants;
+                if (strstr(object->dlpi_name, held_libraries[i]))
                         return true;
-                }
         return false;
 }
 
@@ -77,9 +65,8 @@ static void advise(const struct dl_phdr_info *object, uintptr_t begin, uintptr_t
 static int execute_step(struct dl_phdr_info *object, size_t size, void *userdata) {
         const Step *step = userdata;
         uintptr_t page_size = (uintptr_t) sysconf(_SC_PAGESIZE);
-        bool constants = false;
 
-        if (*step == STEP_HOLD && !is_held(object, &constants))
+        if (*step == STEP_HOLD && !is_held(object))
                 return 0;
 
         /* Backwards, since the first segment contains this table, and must be released last. */
@@ -97,7 +84,7 @@ static int execute_step(struct dl_phdr_info *object, size_t size, void *userdata
                         continue;
                 }
 
-                if (!(segment->p_flags & PF_X) && (!constants || !has_constants(object, segment, &held)))
+                if (!(segment->p_flags & PF_X) && !has_constants(object, segment, &held))
                         held = begin;
                 advise(object, begin, held, MADV_POPULATE_READ);
 

@@ -17,12 +17,14 @@ typedef union Attachment {
         char room[CMSG_SPACE(sizeof(int))];
 } Attachment;
 
-/* Not on the stack, so that only pages in use are touched: one of a small request, one of a small reply. */
-static alignas(PAGE_SIZE) uint8_t request[HELPER_PACKET_MAX];
+/* Room for a request, and for its reply right behind it: if both are small, as nearly always, they share a
+ * page. Not on the stack, so that no other page is touched. */
 static struct {
         alignas(PAGE_SIZE) int attached_fd;
-        alignas(max_align_t) uint8_t data[HELPER_PACKET_MAX];
-} reply;
+        alignas(max_align_t) uint8_t data[2 * HELPER_PACKET_MAX];
+} packets;
+
+static_assert(HELPER_PACKET_MAX % alignof(max_align_t) == 0, "A reply must find room behind any request");
 
 int packet_send(int fd, const void *data, size_t size, int attached_fd, int flags) {
         /* An empty packet could not be distinguished from the end of the connection. */
@@ -83,25 +85,28 @@ int packet_receive(int fd, void *data, int flags, size_t *ret_size, int *ret_att
 }
 
 void serve_attach(int fd) {
-        closep(&reply.attached_fd);
-        reply.attached_fd = fd;
+        closep(&packets.attached_fd);
+        packets.attached_fd = fd;
 }
 
 static void serve_one(helper_serve_t serve, void *userdata) {
+        uint8_t *reply;
         size_t size;
         int r;
 
-        r = packet_receive(CHILD_FD, request, 0, &size, NULL);
+        r = packet_receive(CHILD_FD, packets.data, 0, &size, NULL);
         if (r == -EINTR)
                 return;
         if (r < 0)
                 _exit(r == -EPIPE ? EXIT_SUCCESS : EXIT_FAILURE);
 
-        size = serve(request, size, reply.data, userdata);
+        reply = packets.data +
+                (size + alignof(max_align_t) - 1) / alignof(max_align_t) * alignof(max_align_t);
+        size = serve(packets.data, size, reply, userdata);
         assert(size <= HELPER_PACKET_MAX);
 
         do
-                r = packet_send(CHILD_FD, reply.data, size, reply.attached_fd, 0);
+                r = packet_send(CHILD_FD, reply, size, packets.attached_fd, 0);
         while (r == -EINTR);
         if (r < 0)
                 _exit(EXIT_FAILURE);
@@ -111,7 +116,7 @@ static void serve_one(helper_serve_t serve, void *userdata) {
 noreturn void serve_run(helper_serve_t serve, void *userdata) {
         /* Memory locks are not inherited. Locks only what is resident, so it costs no memory. */
         (void) mlockall(MCL_CURRENT | MCL_ONFAULT);
-        reply.attached_fd = -EBADF;
+        packets.attached_fd = -EBADF;
 
         for (;;)
                 serve_one(serve, userdata);
