@@ -18,7 +18,6 @@
 #include "authority.h"
 
 #include <assert.h>
-#include <glib.h>
 
 #include "memory.h"
 #include "names.h"
@@ -99,8 +98,7 @@ static int query_refuse(Query *query, const char *name, const char *reason) {
 static bool polkit_is_missing(const sd_bus_error *error) {
         return sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
                sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER) ||
-               g_str_has_prefix(error->name, ERROR_SPAWN_PREFIX) ||
-               g_str_has_prefix(error->name, ERROR_SYSTEMD_PREFIX);
+               startswith(error->name, ERROR_SPAWN_PREFIX) || startswith(error->name, ERROR_SYSTEMD_PREFIX);
 }
 
 /* Runs the handler again, now authorized, and replies with the error that it may return. */
@@ -230,17 +228,16 @@ static Query *authority_find_free(Authority *authority, uid_t uid, sd_bus_error 
         }
 
         if (n >= AUTHORITY_POLKIT_PER_USER_MAX) {
-                (void) sd_bus_error_set(
+                (void) sd_bus_error_setf(
                                 ret_error, SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                "Too many calls of this user are waiting for polkit: at most " G_STRINGIFY(
-                                                AUTHORITY_POLKIT_PER_USER_MAX));
+                                "Too many calls of this user are waiting for polkit: at most %d",
+                                AUTHORITY_POLKIT_PER_USER_MAX);
                 return NULL;
         }
         if (!unused)
-                (void) sd_bus_error_set(
+                (void) sd_bus_error_setf(
                                 ret_error, SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                "Too many calls are waiting for polkit: at most " G_STRINGIFY(
-                                                AUTHORITY_OPEN_MAX));
+                                "Too many calls are waiting for polkit: at most %d", AUTHORITY_OPEN_MAX);
         return unused;
 }
 

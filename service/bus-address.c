@@ -4,9 +4,17 @@
 
 #include "bus-address.h"
 
-#include <glib.h>
+#include <ctype.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+/* The value of a hexadecimal digit; -1 if it is none. */
+static int unhex(char c) {
+        const char *digits = "0123456789abcdef",
+                   *digit = c != '\0' ? strchr(digits, tolower((unsigned char) c)) : NULL;
+
+        return digit ? (int) (digit - digits) : -1;
+}
 
 /* Reads one byte, which may be escaped as %xx. -EINVAL if the escape is invalid. */
 static int read_byte(const char **text, char *ret) {
@@ -17,8 +25,8 @@ static int read_byte(const char **text, char *ret) {
                 return 0;
         }
 
-        high = g_ascii_xdigit_value((*text)[1]);
-        low = high >= 0 ? g_ascii_xdigit_value((*text)[2]) : -1;
+        high = unhex((*text)[1]);
+        low = high >= 0 ? unhex((*text)[2]) : -1;
         if (low < 0 || high + low == 0)
                 return -EINVAL;
 

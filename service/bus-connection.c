@@ -15,9 +15,9 @@
 #include "bus-connection.h"
 
 #include <fcntl.h>
-#include <glib.h>
 #include <linux/sockios.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -404,8 +404,7 @@ static int on_name(sd_bus_message *answer, void *userdata, sd_bus_error *ret_err
 
         r = sd_bus_message_get_errno(answer);
         if (r > 0) {
-                (void) g_snprintf(
-                                what, sizeof(what),
+                (void) snprintf(what, sizeof(what),
                                 r == EACCES || r == EPERM
                                                 ? "The bus refuses the name %s (is its policy installed?)"
                                                 : "Can't acquire the name %s",
@@ -416,8 +415,7 @@ static int on_name(sd_bus_message *answer, void *userdata, sd_bus_error *ret_err
 
         r = sd_bus_message_read(answer, "u", &outcome);
         if (r < 0) {
-                (void) g_snprintf(
-                                what, sizeof(what), "The bus sent an invalid reply about the name %s",
+                (void) snprintf(what, sizeof(what), "The bus sent an invalid reply about the name %s",
                                 connection->name);
                 retry_later(connection, r, what);
                 return 1;
@@ -684,7 +682,7 @@ int bus_connection_new(
         _cleanup_(bus_connection_freep) BusConnection *connection = NULL;
         int r;
 
-        connection = g_try_new0(BusConnection, 1);
+        connection = calloc(1, sizeof(*connection));
         if (!connection)
                 return -ENOMEM;
         connection->event = sd_event_ref(event);
@@ -730,6 +728,6 @@ BusConnection *bus_connection_free(BusConnection *connection) {
         sd_event_source_disable_unref(connection->timer);
         sd_event_source_disable_unref(connection->exit);
         sd_event_unref(connection->event);
-        g_free(connection);
+        free(connection);
         return NULL;
 }

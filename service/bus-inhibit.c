@@ -4,7 +4,7 @@
 
 #include "bus-inhibit.h"
 
-#include <glib.h>
+#include <stdio.h>
 
 #include "log.h"
 #include "names.h"
@@ -91,8 +91,8 @@ static int grant(BusInhibit *inhibit, sd_bus_message *call, uid_t uid, pid_t pid
         r = read_arguments(call, &who, &why, ret_error);
         if (r < 0)
                 return r;
-        (void) g_strlcpy(inhibitor.who, who, sizeof(inhibitor.who));
-        (void) g_strlcpy(inhibitor.why, why, sizeof(inhibitor.why));
+        (void) snprintf(inhibitor.who, sizeof(inhibitor.who), "%s", who);
+        (void) snprintf(inhibitor.why, sizeof(inhibitor.why), "%s", why);
 
         r = manager_inhibit(inhibit->manager, &inhibitor, &fd);
         if (r < 0)

@@ -8,7 +8,6 @@
 
 #include "bus.h"
 
-#include <glib.h>
 #include <limits.h>
 #include <systemd/sd-bus.h>
 

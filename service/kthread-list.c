@@ -2,8 +2,8 @@
 
 #include "kthread-list.h"
 
+#include <ctype.h>
 #include <dirent.h>
-#include <glib.h>
 #include <stdalign.h>
 
 /* The children of pid 2 (kthreadd) are the kernel threads. */
@@ -37,7 +37,7 @@ typedef struct PidParser {
 } PidParser;
 
 static void pid_parser_take(PidParser *parser, char c) {
-        if (!g_ascii_isdigit(c)) {
+        if (!is_digit(c)) {
                 parser->broken = true;
                 return;
         }
@@ -75,7 +75,7 @@ static int add_part(KthreadList *list, PidParser *parser, size_t size) {
         for (size_t i = 0; i < size; i++) {
                 int r;
 
-                if (!g_ascii_isspace(list->buffer[i])) {
+                if (!isspace((unsigned char) list->buffer[i])) {
                         pid_parser_take(parser, list->buffer[i]);
                         continue;
                 }

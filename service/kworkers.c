@@ -13,7 +13,6 @@
 #include "kworkers.h"
 
 #include <fnmatch.h>
-#include <glib.h>
 #include <sys/mman.h>
 
 #include "kthread-list.h"
@@ -96,7 +95,7 @@ static int add_worker(KworkerReader *reader, const Worker *worker) {
                 if (reader->current->n_workers < array->n_allocated)
                         continue;
 
-                workers = g_try_renew(Worker, array->workers, array->n_allocated * 2);
+                workers = reallocarray(array->workers, array->n_allocated * 2, sizeof(Worker));
                 if (!workers)
                         return -ENOMEM;
                 array->workers = workers;
@@ -399,7 +398,7 @@ int kworker_reader_new(const char *proc_root, KworkerReader **ret) {
         _cleanup_(kworker_reader_freep) KworkerReader *reader = NULL;
         int r;
 
-        reader = g_try_new0(KworkerReader, 1);
+        reader = calloc(1, sizeof(*reader));
         if (!reader)
                 return -ENOMEM;
         reader->kthreadd_fd = -EBADF;
@@ -415,7 +414,7 @@ int kworker_reader_new(const char *proc_root, KworkerReader **ret) {
 
         for (size_t i = 0; i < ELEMENTSOF(reader->found); i++) {
                 reader->found[i].n_allocated = WORKERS_MIN;
-                reader->found[i].workers = g_try_new(Worker, WORKERS_MIN);
+                reader->found[i].workers = reallocarray(NULL, WORKERS_MIN, sizeof(Worker));
                 if (!reader->found[i].workers)
                         return -ENOMEM;
         }
@@ -433,7 +432,7 @@ KworkerReader *kworker_reader_free(KworkerReader *reader) {
         proc_files_close(&reader->files);
 
         for (size_t i = 0; i < ELEMENTSOF(reader->found); i++)
-                g_free(reader->found[i].workers);
-        g_free(reader);
+                free(reader->found[i].workers);
+        free(reader);
         return NULL;
 }

@@ -307,10 +307,12 @@ static int open_connector(char **argv) {
         return fd;
 }
 
+/* NULL if there is no memory. */
 static char *permanent_file(void) {
         const char *directory = getenv("STATE_DIRECTORY");
+        char *path;
 
-        return g_build_filename(directory ?: STATE_DIRECTORY, PERMANENT_FILE, NULL);
+        return asprintf(&path, "%s/" PERMANENT_FILE, directory ?: STATE_DIRECTORY) < 0 ? NULL : path;
 }
 
 /* NULL: no sockets. */
@@ -321,7 +323,7 @@ static const char *socket_folder(const Options *options) {
 }
 
 static int run(const Options *options, char **argv) {
-        g_autofree char *permanent = permanent_file();
+        _cleanup_free_ char *permanent = permanent_file();
         _cleanup_close_ int connector_fd = options->check_config ? -EBADF : open_connector(argv);
         _cleanup_(manager_freep) Manager *manager = NULL;
         Settings settings;
@@ -338,6 +340,11 @@ static int run(const Options *options, char **argv) {
                 .connector_fd = connector_fd,
         };
         int r;
+
+        if (!permanent) {
+                log_error("Out of memory");
+                return EXIT_FAILURE;
+        }
 
         /* Before the first line of a daemon: nobody may be reading. */
         if (!options->check_config) {

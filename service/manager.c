@@ -5,7 +5,6 @@
 
 #include "manager.h"
 
-#include <glib.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -151,7 +150,7 @@ static void manager_notify_status(Manager *manager) {
                 return;
 
         if (notify_send("STATUS=%s", status) >= 0)
-                (void) g_strlcpy(manager->status, status, sizeof(manager->status));
+                strcpy(manager->status, status);
 }
 
 /* Executing */
@@ -495,13 +494,13 @@ static int manager_self_test(Manager *manager) {
 
 /* Without sockets the daemon does its work all the same. */
 static int manager_open_sockets(Manager *manager) {
-        g_autofree char *error = NULL;
+        _cleanup_free_ char *error = NULL;
         int r;
 
         if (!manager->options->socket_folder)
                 return 0;
         if (sockets_open(manager->options->socket_folder, &manager->sockets, &error) < 0) {
-                log_warning("Not reachable over sockets: %s", error);
+                log_warning("Not reachable over sockets: %s", error ?: errno_text(ENOMEM));
                 return 0;
         }
 
@@ -912,7 +911,7 @@ int manager_new(const ManagerOptions *options, const Settings *settings, Manager
         _cleanup_(manager_freep) Manager *manager = NULL;
         int r;
 
-        manager = g_try_new0(Manager, 1);
+        manager = calloc(1, sizeof(*manager));
         if (!manager) {
                 log_error("Out of memory");
                 return -ENOMEM;
@@ -1017,6 +1016,6 @@ Manager *manager_free(Manager *manager) {
         engine_free(manager->engine);
         kworker_reader_free(manager->reader);
         sd_event_unref(manager->event);
-        g_free(manager);
+        free(manager);
         return NULL;
 }

@@ -15,7 +15,7 @@
 #include "macro.h"
 
 /* Libraries of which all code and constants are held, since events decide which parts are used. Of other
- * libraries only what the start and the self-test use is held: glib has much that nothing here calls. */
+ * libraries only what is used after memory_prepare() is held: of glib next to nothing. */
 static const char *const held_libraries[] = { "/libsystemd.so", "/libc.so" };
 
 typedef enum Step {

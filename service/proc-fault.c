@@ -3,7 +3,6 @@
 #include "proc-fault.h"
 
 #include <fcntl.h>
-#include <glib.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -48,8 +47,7 @@ static int mount_has_hidepid(int root_fd) {
                 option = strstr(line, " - "); /* the superblock's options follow */
                 if (option)
                         option = strstr(option, "hidepid=");
-                return option && !g_str_has_prefix(option, "hidepid=0") &&
-                       !g_str_has_prefix(option, "hidepid=off");
+                return option && !startswith(option, "hidepid=0") && !startswith(option, "hidepid=off");
         }
 
         return false;

@@ -5,11 +5,13 @@
 #include "sockets.h"
 
 #include <fcntl.h>
-#include <glib.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+
+#include "text.h"
 
 #define PRIVATE_NAME "private"
 #define PUBLIC_NAME "public"
@@ -30,8 +32,7 @@ int sockets_check_folder(const char *folder, size_t *ret_max) {
 }
 
 static int fail(int error, char **ret_error, const char *what, const char *path) {
-        *ret_error = g_strdup_printf("can't %s %s: %s", what, path, errno_text(-error));
-        return error;
+        return refuse(error, ret_error, "can't %s %s: %s", what, path, errno_text(-error));
 }
 
 /* Anyone may reach the public socket in it. Returns whether the folder was missing. */
@@ -72,10 +73,9 @@ static int lock_folder(Sockets *sockets, char **ret_error) {
         do
                 r = lock_file(sockets->lock_path, &sockets->lock_fd);
         while (r == -ESTALE);
-        if (r == -EWOULDBLOCK) {
-                *ret_error = g_strdup_printf("another wbwatchd has the sockets in %s", sockets->folder);
-                return -EADDRINUSE;
-        }
+        if (r == -EWOULDBLOCK)
+                return refuse(-EADDRINUSE, ret_error, "another wbwatchd has the sockets in %s",
+                              sockets->folder);
         return r < 0 ? fail(r, ret_error, "lock", sockets->lock_path) : 0;
 }
 
@@ -85,10 +85,8 @@ static int remove_left_over(const char *path, char **ret_error) {
 
         if (lstat(path, &st) < 0)
                 return errno == ENOENT ? 0 : fail(-errno, ret_error, "check", path);
-        if (!S_ISSOCK(st.st_mode)) {
-                *ret_error = g_strdup_printf("%s exists, and is not a socket", path);
-                return -EEXIST;
-        }
+        if (!S_ISSOCK(st.st_mode))
+                return refuse(-EEXIST, ret_error, "%s exists, and is not a socket", path);
 
         return unlink(path) < 0 ? fail(-errno, ret_error, "remove", path) : 0;
 }
@@ -126,14 +124,26 @@ static int open_listener(Listener *listener, char **ret_error) {
         return 0;
 }
 
+/* NULL if there is no memory. */
+static char *path_in(const char *folder, const char *name) {
+        char *path;
+
+        return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
+}
+
 int sockets_open(const char *folder, Sockets **ret, char **ret_error) {
-        _cleanup_(sockets_freep) Sockets *sockets = g_new(Sockets, 1);
-        char *private_path = g_build_filename(folder, PRIVATE_NAME, NULL);
+        _cleanup_(sockets_freep) Sockets *sockets = NULL;
+        char *private_path;
         int r;
 
+        sockets = malloc(sizeof(*sockets));
+        if (!sockets)
+                return fail(-ENOMEM, ret_error, "open the sockets in", folder);
+
+        private_path = path_in(folder, PRIVATE_NAME);
         *sockets = (Sockets){
-                .folder = g_strdup(folder),
-                .lock_path = g_build_filename(folder, LOCK_NAME, NULL),
+                .folder = strdup(folder),
+                .lock_path = path_in(folder, LOCK_NAME),
                 .lock_fd = -EBADF,
                 .private = { .process_name = "wbwatch-private",
                              .is_private = true,
@@ -142,9 +152,11 @@ int sockets_open(const char *folder, Sockets **ret, char **ret_error) {
                              .private_path = private_path },
                 .public = { .process_name = "wbwatch-public",
                             .fd = -EBADF,
-                            .path = g_build_filename(folder, PUBLIC_NAME, NULL),
+                            .path = path_in(folder, PUBLIC_NAME),
                             .private_path = private_path },
         };
+        if (!sockets->folder || !sockets->lock_path || !private_path || !sockets->public.path)
+                return fail(-ENOMEM, ret_error, "open the sockets in", folder);
 
         r = lock_folder(sockets, ret_error);
         if (r < 0)
@@ -164,7 +176,7 @@ static void listener_done(Listener *listener) {
         if (listener->exists)
                 (void) unlink(listener->path);
         closep(&listener->fd);
-        g_free(listener->path);
+        free(listener->path);
 }
 
 /* The lock comes last: afterwards the names may belong to another daemon. */
@@ -179,8 +191,8 @@ Sockets *sockets_free(Sockets *sockets) {
         closep(&sockets->lock_fd);
         if (sockets->made_folder)
                 (void) rmdir(sockets->folder);
-        g_free(sockets->lock_path);
-        g_free(sockets->folder);
-        g_free(sockets);
+        free(sockets->lock_path);
+        free(sockets->folder);
+        free(sockets);
         return NULL;
 }

@@ -2,11 +2,7 @@
 
 #include "worker.h"
 
-/* Unlike isdigit(3) and isalpha(3), independent of the locale. */
-static bool is_digit(char c) {
-        return c >= '0' && c <= '9';
-}
-
+/* Unlike isalpha(3), independent of the locale. */
 static bool is_letter(char c) {
         return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }

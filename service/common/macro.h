@@ -54,6 +54,15 @@ static inline bool streq(const char *a, const char *b) {
         return strcmp(a, b) == 0;
 }
 
+static inline bool startswith(const char *text, const char *prefix) {
+        return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* Unlike isdigit(3), independent of the locale. */
+static inline bool is_digit(char c) {
+        return c >= '0' && c <= '9';
+}
+
 /* Cleanup for int variables that hold a file descriptor, or a negative value for none. Keeps errno. */
 static inline void closep(int *fd) {
         if (*fd >= 0) {

@@ -8,9 +8,9 @@
 #include "settings.h"
 
 #include <assert.h>
-#include <glib.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "duration.h"
 #include "glob.h"
@@ -337,10 +337,10 @@ static int parse_boolean(const char *text) {
         static const char *const no[] = { "0", "no", "n", "false", "f", "off" };
 
         for (size_t i = 0; i < ELEMENTSOF(yes); i++)
-                if (g_ascii_strcasecmp(text, yes[i]) == 0)
+                if (strcasecmp(text, yes[i]) == 0)
                         return 1;
         for (size_t i = 0; i < ELEMENTSOF(no); i++)
-                if (g_ascii_strcasecmp(text, no[i]) == 0)
+                if (strcasecmp(text, no[i]) == 0)
                         return 0;
 
         return -EINVAL;
