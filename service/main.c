@@ -312,7 +312,9 @@ static char *permanent_file(void) {
         const char *directory = getenv("STATE_DIRECTORY");
         char *path;
 
-        return asprintf(&path, "%s/" PERMANENT_FILE, directory ?: STATE_DIRECTORY) < 0 ? NULL : path;
+        if (!directory || directory[0] == '\0')
+                directory = STATE_DIRECTORY;
+        return asprintf(&path, "%s/" PERMANENT_FILE, directory) < 0 ? NULL : path;
 }
 
 /* NULL: no sockets. */

@@ -7,7 +7,6 @@
 
 #include "memory.h"
 
-#include <glib.h>
 #include <link.h>
 #include <sys/mman.h>
 
@@ -15,7 +14,8 @@
 #include "macro.h"
 
 /* Libraries of which all code and constants are held, since events decide which parts are used. Of other
- * libraries only what is used after memory_prepare() is held: of glib next to nothing. */
+ * libraries only what is used after memory_prepare() is held: of glib the validation of
+ * UTF-8, which the self-test uses. */
 static const char *const held_libraries[] = { "/libsystemd.so", "/libc.so" };
 
 typedef enum Step {

@@ -13,7 +13,7 @@
 void *memory_new_sparse(size_t size);
 void memory_free_sparse(void *memory, size_t size);
 
-/* Releases all code and constants used so far, locks what is used from now on, and reads from disk what the
- * event loop uses: this program and the libraries that it needs. Logs failures, and otherwise ignores them.
- */
+/* Releases all code and constants used so far, locks what is used from now on, and reads from disk this
+ * program, the C library and libsystemd. What the event loop uses of other libraries comes into memory by the
+ * self-test. Logs failures, and otherwise ignores them. */
 void memory_prepare(void);

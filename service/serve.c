@@ -17,8 +17,8 @@ typedef union Attachment {
         char room[CMSG_SPACE(sizeof(int))];
 } Attachment;
 
-/* Room for a request, and for its reply right behind it: if both are small, as nearly always, they share a
- * page. Not on the stack, so that no other page is touched. */
+/* Room for a request, and for its reply right behind it. Small ones, nearly all of them, share a page. Not on
+ * the stack, so that only pages in use are touched. */
 static struct {
         alignas(PAGE_SIZE) int attached_fd;
         alignas(max_align_t) uint8_t data[2 * HELPER_PACKET_MAX];
