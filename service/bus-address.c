@@ -74,14 +74,14 @@ static int connect_one(const char *text, int *ret_fd) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         int r;
 
-        if (strncmp(text, path, strlen(path)) == 0) {
+        if (startswith(text, path)) {
                 r = read_value(text + strlen(path), address.sun_path, sizeof(address.sun_path));
                 if (r < 0)
                         return r;
                 return connect_to(&address, strlen(address.sun_path) + 1, ret_fd);
         }
 
-        if (strncmp(text, abstract, strlen(abstract)) == 0) {
+        if (startswith(text, abstract)) {
                 r = read_value(text + strlen(abstract), address.sun_path + 1, sizeof(address.sun_path) - 1);
                 if (r < 0)
                         return r;

@@ -226,7 +226,7 @@ static int scan_other(
 /* Whether a name says that its thread never was a worker and never will be one. A new thread has the name of
  * kthreadd until its creator gives it its own (kernel/kthread.c of the kernel). */
 static bool is_name_of_other(const char *name) {
-        return strncmp(name, "kworker/", strlen("kworker/")) != 0 && !streq(name, "kthreadd");
+        return !startswith(name, "kworker/") && !streq(name, "kthreadd");
 }
 
 /* Scans one thread. Returns 1 for a worker that counts, 0 for any other thread, or a negative errno. */

@@ -10,11 +10,11 @@ static bool is_letter(char c) {
 const char *worker_name_work(const char *name) {
         const char *mark;
 
-        if (strncmp(name, "kworker/", strlen("kworker/")) != 0)
+        if (!startswith(name, "kworker/"))
                 return NULL;
         mark = name + strlen("kworker/");
 
-        if (strncmp(mark, "R-", 2) == 0)
+        if (startswith(mark, "R-"))
                 /* A rescuer: `R-` and the name of its workqueue, and a mark only while it works. A `-` may be
                  * part of either name, so it is no mark here. A `+` in a workqueue's name would be taken for
                  * a mark, but no workqueue in the kernel has one. */
