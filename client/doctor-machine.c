@@ -298,6 +298,12 @@ static Answer check_mounts(Doctor *doctor) {
         return answer;
 }
 
+static void check_flush_priority(Doctor *doctor) {
+        g_autofree char *value = doctor_read(doctor, &FLUSH_NICE[1]);
+
+        doctor->flush_can_get_priority = value && !streq(value, "-20");
+}
+
 void doctor_check_conditions(Doctor *doctor) {
         Answer cgroups = check_cgroups(doctor), mounts = check_mounts(doctor);
 
@@ -306,6 +312,7 @@ void doctor_check_conditions(Doctor *doctor) {
         else
                 doctor->can_happen =
                                 cgroups == ANSWER_YES && mounts == ANSWER_YES ? ANSWER_YES : ANSWER_UNKNOWN;
+        check_flush_priority(doctor);
 }
 
 /* Pressure */

@@ -230,6 +230,12 @@ static void advise_settings(const Doctor *doctor) {
                         "Or set vm.dirtytime_expire_seconds to 10, so that few inodes are left when a "
                         "control group is "
                         "removed. Price: the same writes within 10s; never 0 before Linux 6.19.");
+        if (doctor->flush_can_get_priority)
+                findings_advise(doctor->findings,
+                                "Until the kernel is updated, give its flush workers priority, so that "
+                                "stuck workers do not slow down a sync: write -20 to " FLUSH_NICE
+                                " at each boot, see wbwatchd(8). Price: they take CPU time before other "
+                                "programs do.");
 }
 
 static void advise_more(const Doctor *doctor) {

@@ -902,6 +902,35 @@ static void test_doctor_without_table(void) {
                                 "table unknown /nonexistent/table: No such file or directory"));
 }
 
+/* Advised only where stall-2025 may happen, and where it is not done yet. */
+static void test_doctor_flush_priority(void) {
+        static const char nice[] = "sys/devices/virtual/workqueue/writeback/nice",
+                          advice[] = "write -20 to /sys/devices/virtual/workqueue/writeback/nice";
+        _cleanup_tree_ Tree tree = tree_new("6.12.60"), fixed = tree_new("7.3.0");
+        g_autofree char *absent = NULL, *usual = NULL, *done = NULL, *not_affected = NULL,
+                        *no_lazytime = NULL;
+
+        run_doctor(&tree, "--json", &absent);
+        g_assert_null(strstr(absent, advice));
+
+        tree_write(&tree, nice, "0\n");
+        run_doctor(&tree, "--json", &usual);
+        g_assert_nonnull(strstr(usual, advice));
+
+        tree_write(&tree, nice, "-20\n");
+        run_doctor(&tree, "--json", &done);
+        g_assert_null(strstr(done, advice));
+
+        tree_write(&tree, nice, "0\n");
+        tree_write(&tree, "proc/self/mountinfo", MOUNT);
+        run_doctor(&tree, "--json", &no_lazytime);
+        g_assert_null(strstr(no_lazytime, advice));
+
+        tree_write(&fixed, nice, "0\n");
+        run_doctor(&fixed, "--json", &not_affected);
+        g_assert_null(strstr(not_affected, advice));
+}
+
 /* Even where no stall can happen: the setting needs no control groups, and is read without the table. */
 static void test_doctor_without_table_and_cgroups(void) {
         _cleanup_tree_ Tree tree = tree_new("6.12.60");
@@ -1099,6 +1128,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/doctor/rescans-of-others", test_doctor_rescans_of_others);
         g_test_add_func("/doctor/long-switch", test_doctor_long_switch);
         g_test_add_func("/doctor/without-table", test_doctor_without_table);
+        g_test_add_func("/doctor/flush-priority", test_doctor_flush_priority);
         g_test_add_func("/doctor/without-table-and-cgroups", test_doctor_without_table_and_cgroups);
         g_test_add_func("/doctor/formats", test_doctor_formats);
         g_test_add_func("/doctor/command-line", test_doctor_command_line);
