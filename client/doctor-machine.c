@@ -114,7 +114,7 @@ static void check_dirtytime(Doctor *doctor) {
 void doctor_check_kernel(Doctor *doctor) {
         add_release(doctor);
         if (!doctor->table)
-                doctor->kernel_affected = doctor->rescans = ANSWER_UNKNOWN;
+                doctor->kernel_affected = doctor->stalls = doctor->rescans = ANSWER_UNKNOWN;
 
         for (size_t i = 0; doctor->table && i < doctor->table->fixes->len; i++) {
                 const KernelFix *fix = doctor->table->fixes->pdata[i];
@@ -125,6 +125,8 @@ void doctor_check_kernel(Doctor *doctor) {
                         continue;
                 affected = kernel_judge(doctor->table, fix, &doctor->kernel, &evidence);
                 doctor->kernel_affected = worse(doctor->kernel_affected, affected);
+                if (streq(fix->name, FIX_STALL_2025))
+                        doctor->stalls = affected;
                 if (streq(fix->name, FIX_STALL_2026))
                         doctor->rescans = affected;
                 findings_add(doctor->findings, SECTION_KERNEL, fix->name, result_of(affected),
@@ -299,9 +301,12 @@ static Answer check_mounts(Doctor *doctor) {
 }
 
 static void check_flush_priority(Doctor *doctor) {
-        g_autofree char *value = doctor_read(doctor, &FLUSH_NICE[1]);
+        g_autofree char *value = doctor_read(doctor, FLUSH_NICE);
 
         doctor->flush_can_get_priority = value && !streq(value, "-20");
+        findings_add(doctor->findings, SECTION_CONDITIONS, "flush workers", RESULT_NOTE,
+                     value ? g_strdup_printf("nice value %s", value)
+                           : g_strdup("/" FLUSH_NICE " cannot be read"));
 }
 
 void doctor_check_conditions(Doctor *doctor) {

@@ -220,7 +220,7 @@ static void advise_settings(const Doctor *doctor) {
                 findings_advise(doctor->findings, "Set vm.dirtytime_expire_seconds to another value than 0 "
                                                   "(43200 is the kernel's own). "
                                                   "Price: none.");
-        if (!doctor->has_lazytime || doctor->kernel_affected == ANSWER_NO)
+        if (!doctor->has_lazytime || doctor->stalls == ANSWER_NO)
                 return;
         findings_advise(doctor->findings,
                         "Mount without lazytime (nolazytime in /etc/fstab; a remount only while no worker "
@@ -230,12 +230,19 @@ static void advise_settings(const Doctor *doctor) {
                         "Or set vm.dirtytime_expire_seconds to 10, so that few inodes are left when a "
                         "control group is "
                         "removed. Price: the same writes within 10s; never 0 before Linux 6.19.");
-        if (doctor->flush_can_get_priority)
-                findings_advise(doctor->findings,
-                                "Until the kernel is updated, give its flush workers priority, so that "
-                                "stuck workers do not slow down a sync: write -20 to " FLUSH_NICE
-                                " at each boot, see wbwatchd(8). Price: they take CPU time before other "
-                                "programs do.");
+}
+
+/* Where stall-2025 is likely. */
+static void advise_priority(const Doctor *doctor) {
+        if (doctor->stalls == ANSWER_NO || !doctor->flush_can_get_priority)
+                return;
+        if (!doctor->has_lazytime && !doctor->stalls_now && !doctor->stalled_before)
+                return;
+        findings_advise(doctor->findings,
+                        "Give the kernel's flush workers priority, so that stuck workers do "
+                        "not slow down a sync: at each boot write -20 to /" FLUSH_NICE
+                        ", see wbwatchd(8). Price: while they write, other programs get "
+                        "less CPU time.");
 }
 
 static void advise_more(const Doctor *doctor) {
@@ -265,6 +272,7 @@ void doctor_conclude(Doctor *doctor) {
                 advise_now(doctor);
                 advise_kernel(doctor);
                 advise_settings(doctor);
+                advise_priority(doctor);
         }
         advise_more(doctor);
         findings_sort(findings);
