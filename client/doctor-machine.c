@@ -300,15 +300,6 @@ static Answer check_mounts(Doctor *doctor) {
         return answer;
 }
 
-static void check_flush_priority(Doctor *doctor) {
-        g_autofree char *value = doctor_read(doctor, FLUSH_NICE);
-
-        doctor->flush_can_get_priority = value && !streq(value, "-20");
-        findings_add(doctor->findings, SECTION_CONDITIONS, "flush workers", RESULT_NOTE,
-                     value ? g_strdup_printf("nice value %s", value)
-                           : g_strdup("/" FLUSH_NICE " cannot be read"));
-}
-
 void doctor_check_conditions(Doctor *doctor) {
         Answer cgroups = check_cgroups(doctor), mounts = check_mounts(doctor);
 
@@ -317,7 +308,6 @@ void doctor_check_conditions(Doctor *doctor) {
         else
                 doctor->can_happen =
                                 cgroups == ANSWER_YES && mounts == ANSWER_YES ? ANSWER_YES : ANSWER_UNKNOWN;
-        check_flush_priority(doctor);
 }
 
 /* Pressure */

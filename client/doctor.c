@@ -232,19 +232,6 @@ static void advise_settings(const Doctor *doctor) {
                         "removed. Price: the same writes within 10s; never 0 before Linux 6.19.");
 }
 
-/* Where stall-2025 is likely. */
-static void advise_priority(const Doctor *doctor) {
-        if (doctor->stalls == ANSWER_NO || !doctor->flush_can_get_priority)
-                return;
-        if (!doctor->has_lazytime && !doctor->stalls_now && !doctor->stalled_before)
-                return;
-        findings_advise(doctor->findings,
-                        "Give the kernel's flush workers priority, so that stuck workers do "
-                        "not slow down a sync: at each boot write -20 to /" FLUSH_NICE
-                        ", see wbwatchd(8). Price: while they write, other programs get "
-                        "less CPU time.");
-}
-
 static void advise_more(const Doctor *doctor) {
         if (doctor_has_bus(doctor) && !doctor->daemon_answers &&
             doctor->findings->verdict != VERDICT_NOT_AFFECTED)
@@ -272,7 +259,6 @@ void doctor_conclude(Doctor *doctor) {
                 advise_now(doctor);
                 advise_kernel(doctor);
                 advise_settings(doctor);
-                advise_priority(doctor);
         }
         advise_more(doctor);
         findings_sort(findings);

@@ -14,10 +14,6 @@
 #define OBSERVE_USEC (3500 * USEC_PER_MSEC)
 #define ANSWER_MARGIN_USEC (500 * USEC_PER_MSEC)
 
-/* The nice value, -20 to 19, of the kernel's flush workers: it can be changed since Linux 3.10, b5c872ddb708
- * ("writeback: expose the bdi_wq workqueue"). */
-#define FLUSH_NICE "sys/devices/virtual/workqueue/writeback/nice"
-
 /* What may hang, and is read in child processes while the workers are observed. */
 typedef enum DoctorJob {
         JOB_SIGN,
@@ -43,12 +39,11 @@ typedef struct Doctor {
         KernelTable *table; /* NULL if it cannot be read */
         Kernel kernel;
 
-        Answer kernel_affected;      /* by a bug that an update ends */
-        Answer stalls;               /* whether the kernel has stall-2025 */
-        Answer rescans;              /* whether the kernel has stall-2026 */
-        Answer can_happen;           /* the conditions besides the kernel */
-        bool sees_kthreads;          /* otherwise this may be a container, which hides more of the host */
-        bool flush_can_get_priority; /* FLUSH_NICE is above its minimum */
+        Answer kernel_affected; /* by a bug that an update ends */
+        Answer stalls;          /* whether the kernel has stall-2025 */
+        Answer rescans;         /* whether the kernel has stall-2026 */
+        Answer can_happen;      /* the conditions besides the kernel */
+        bool sees_kthreads;     /* otherwise this may be a container, which hides more of the host */
         bool dirtytime_is_zero;
         bool has_lazytime;
         bool has_stripe;     /* ext4 with stripe= */

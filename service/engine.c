@@ -21,6 +21,9 @@
 /* While workers run, at least this many scans fit into a threshold. */
 #define SCANS_PER_THRESHOLD 5
 
+/* During an episode the time between scans is this many times a scan's cost, if that is more. */
+#define EPISODE_SCAN_COSTS 10
+
 struct Engine {
         Settings settings;
         uint64_t scan_cost_usec; /* the least time between scans */
@@ -102,6 +105,12 @@ static bool engine_follows_workers(const Engine *engine, uint64_t now_usec) {
         return engine->policy.syncing || engine->history.is_ongoing ||
                (engine->last_running_usec > 0 &&
                 now_usec < usec_add(engine->last_running_usec, engine->settings.crowd_threshold_usec));
+}
+
+/* The time between two scans during an episode. */
+static uint64_t engine_episode_interval_usec(const Engine *engine) {
+        return MIN(engine_scan_interval_usec(engine),
+                   MAX(EPISODE_SCAN_USEC, EPISODE_SCAN_COSTS * engine->scan_cost_usec));
 }
 
 static bool engine_paused(const Engine *engine) {
@@ -626,7 +635,9 @@ uint64_t engine_wake_usec(const Engine *engine, bool *ret_exact) {
         uint64_t interval_usec = settings->idle_scan_interval_usec, regular_usec,
                  deadline_usec = USEC_INFINITY;
 
-        if (follows)
+        if (engine->history.is_ongoing)
+                interval_usec = engine_episode_interval_usec(engine);
+        else if (follows)
                 interval_usec = engine_scan_interval_usec(engine);
         else if (engine->polling)
                 interval_usec = MIN(interval_usec, settings->poll_interval_usec);

@@ -19,10 +19,6 @@
 #include "proc-fault.h"
 #include "proc-files.h"
 
-/* Flags of a task (include/linux/sched.h of the kernel), as field 9 of stat shows them. */
-#define PF_WQ_WORKER UINT64_C(0x00000020)
-#define PF_KTHREAD UINT64_C(0x00200000)
-
 /* The most stats that a scan reads to find out whether there are kernel threads at all. If there are, the
  * first or second is one. */
 #define KTHREAD_PROBES_MAX 100
@@ -65,6 +61,7 @@ struct KworkerReader {
         Worker others[KWORKER_OTHERS_MAX];
         size_t n_others;
         unsigned n_other_reads;
+        FlushWorkers flush_workers;
 
         unsigned n_scans;
         bool found_kthread;
@@ -75,10 +72,6 @@ typedef struct ScanOptions {
         const char *glob;
         bool want_others;
 } ScanOptions;
-
-static bool is_kworker(uint64_t flags) {
-        return (flags & PF_KTHREAD) && (flags & PF_WQ_WORKER);
-}
 
 /* Whether the name is that of a running kernel worker, and matches. A glob that fnmatch() can't parse matches
  * none. */
@@ -187,7 +180,7 @@ static int scan_stat(KworkerReader *reader, pid_t pid, int fd, const ScanOptions
                 return r;
         if (worker.pid != pid)
                 return -EBADMSG;
-        if (!is_kworker(flags))
+        if (!worker_has_flags(flags))
                 return 0;
         if (!name_counts(worker.name, options->glob)) {
                 if (options->want_others)
@@ -210,8 +203,11 @@ static int scan_other(
                 Worker *ret) {
         int r;
 
-        if (!options->want_others || reader->n_others == KWORKER_OTHERS_MAX ||
-            reader->n_other_reads == OTHER_READS_MAX || !worker_name_work(name))
+        if (!options->want_others || !worker_name_work(name))
+                return 0;
+        if (worker_name_flushes(name) && reader->flush_workers.n < FLUSH_WORKERS_MAX)
+                reader->flush_workers.pids[reader->flush_workers.n++] = pid;
+        if (reader->n_others == KWORKER_OTHERS_MAX || reader->n_other_reads == OTHER_READS_MAX)
                 return 0;
 
         reader->n_other_reads++;
@@ -347,6 +343,7 @@ static void begin_scan(KworkerReader *reader) {
         reader->current->n_workers = 0;
         reader->n_others = 0;
         reader->n_other_reads = 0;
+        reader->flush_workers.n = 0;
 }
 
 static void swap_workers(KworkerReader *reader) {
@@ -384,6 +381,7 @@ int kworker_reader_scan(KworkerReader *reader, const char *glob, bool want_other
                 .n_workers = reader->last->n_workers,
                 .others = reader->others,
                 .n_others = reader->n_others,
+                .flush_workers = reader->flush_workers,
                 .found_kthread = reader->found_kthread,
                 .trouble = reader->files.trouble,
         };

@@ -16,6 +16,7 @@
 #include "bus.h"
 #include "connector.h"
 #include "duration.h"
+#include "flush-priority.h"
 #include "glob.h"
 #include "kworkers.h"
 #include "log.h"
@@ -383,6 +384,7 @@ static void manager_scan(Manager *manager) {
         manager->last_scan_usec = now.monotonic_usec;
         manager->early_scan_usec = USEC_INFINITY;
         manager_execute(manager);
+        syncer_set_flush_workers(manager->syncer, &scan.flush_workers);
 
         if (r < 0)
                 manager_set_fault(manager, FAULT_NO_KERNEL_THREADS, scan.trouble < 0 ? scan.trouble : r);
@@ -879,7 +881,9 @@ static int manager_start_syncer(Manager *manager) {
                 .self_tested = on_self_tested,
         };
 
-        return syncer_new(manager->event, SYNCFS_SOCKET, &handlers, manager, &manager->syncer);
+        return syncer_new(
+                        manager->event, SYNCFS_SOCKET, FLUSH_PRIORITY_SOCKET, &handlers, manager,
+                        &manager->syncer);
 }
 
 static int manager_add_sources(Manager *manager) {

@@ -16,6 +16,13 @@
  * configured them. */
 #define REALTIME_PRIORITY 1
 
+/* Reads the capabilities of this process. */
+static int read_capabilities(struct __user_cap_data_struct data[static _LINUX_CAPABILITY_U32S_3]) {
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+
+        return syscall(SYS_capget, &header, data) < 0 ? -errno : 0;
+}
+
 /* Gives up all capabilities but CAP_DAC_READ_SEARCH. */
 static void limit_capabilities(void) {
         const uint32_t allowed[_LINUX_CAPABILITY_U32S_3] = { CAP_TO_MASK(CAP_DAC_READ_SEARCH) };
@@ -23,7 +30,7 @@ static void limit_capabilities(void) {
         struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
         bool has_more = false;
 
-        if (syscall(SYS_capget, &header, data) < 0)
+        if (read_capabilities(data) < 0)
                 return;
 
         for (size_t i = 0; i < ELEMENTSOF(data); i++) {
@@ -33,13 +40,20 @@ static void limit_capabilities(void) {
                 data[i].inheritable &= allowed[i];
         }
 
-        /* Not without need: the filters of the units do not let this system call pass. */
+        /* Not without need: the filter of wbwatchd.service does not let this system call pass. */
         if (has_more)
                 (void) syscall(SYS_capset, &header, data);
 }
 
 bool privileges_given(int capability) {
         return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability, 0, 0) > 0;
+}
+
+bool privileges_has(int capability) {
+        struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+
+        return read_capabilities(data) >= 0 &&
+               (data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability));
 }
 
 int privileges_drop_by_exec(int capability, char **arguments) {

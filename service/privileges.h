@@ -9,6 +9,9 @@
  * have. */
 bool privileges_given(int capability);
 
+/* Whether this process has a capability in effect. */
+bool privileges_has(int capability);
+
 /* Executes this program anew, without this ambient capability: a user other than root does not have it from
  * then on, in any process. Unlike capset(2) it takes no system call that a filter should refuse. Returns only
  * where that fails, with a negative errno. */

@@ -7,6 +7,7 @@
 #include "evidence-reader.h"
 #include "syncer-batch.h"
 #include "syncer-pool.h"
+#include "syncer-priority.h"
 #include "syncer-progress.h"
 #include "syncer-self-test.h"
 #include "syncer-singles.h"
@@ -29,6 +30,7 @@ struct Syncer {
         Batch batch;
         Singles singles;
         SelfTest self_test;
+        SyncerPriority priority;
 
         /* The request for sync(2). */
         struct {
@@ -152,6 +154,24 @@ static void end_self_test(Syncer *syncer) {
         syncer->handlers.self_tested(syncer->self_test.result, syncer->userdata);
 }
 
+bool syncer_is_syncing(const Syncer *syncer) {
+        return syncer->batch.active || syncer->everything.active ||
+               singles_deadline_usec(&syncer->singles) != USEC_INFINITY;
+}
+
+static void release_flush_workers(Syncer *syncer) {
+        static const FlushWorkers none = {};
+
+        priority_set(&syncer->priority, &none);
+}
+
+void syncer_set_flush_workers(Syncer *syncer, const FlushWorkers *workers) {
+        if (syncer_is_syncing(syncer))
+                priority_set(&syncer->priority, workers);
+        else
+                release_flush_workers(syncer);
+}
+
 /* Ends what is complete or timed out. Handlers are called last, since they may make requests. */
 static void advance(Syncer *syncer, uint64_t now_usec) {
         Batch *batch = &syncer->batch;
@@ -165,6 +185,8 @@ static void advance(Syncer *syncer, uint64_t now_usec) {
         singles_expire(&syncer->singles, now_usec);
         if (syncer->self_test.active && self_test_is_complete(&syncer->self_test))
                 end_self_test(syncer);
+        if (!syncer_is_syncing(syncer))
+                release_flush_workers(syncer);
 }
 
 static void take_sample(Syncer *syncer, uint64_t now_usec) {
@@ -224,6 +246,7 @@ static void on_reply(Slot *slot, Task task, int r, const void *reply, size_t siz
 
 int syncer_new(sd_event *event,
                const char *socket_path,
+               const char *priority_path,
                const SyncerHandlers *handlers,
                void *userdata,
                Syncer **ret) {
@@ -242,6 +265,7 @@ int syncer_new(sd_event *event,
         syncer->batch.pool = syncer->singles.pool = syncer->self_test.pool = &syncer->pool;
         syncer->singles.on_synced = handlers->filesystem_synced;
         syncer->singles.userdata = userdata;
+        priority_init(&syncer->priority, priority_path);
         for (KernelFile file = 0; file < _KERNEL_FILE_MAX; file++) {
                 syncer->files[file] = kernel_file_open(file);
                 syncer->self_test.files[file] = -EBADF;
@@ -267,6 +291,7 @@ Syncer *syncer_free(Syncer *syncer) {
         if (!syncer)
                 return NULL;
 
+        priority_done(&syncer->priority);
         pool_done(&syncer->pool);
         singles_done(&syncer->singles);
         sd_event_source_disable_unref(syncer->timer);
@@ -347,6 +372,7 @@ int syncer_self_test(Syncer *syncer) {
         if (syncer->batch.active || syncer->self_test.active)
                 return -EBUSY;
 
+        priority_rehearse(&syncer->priority);
         r = self_test_begin(&syncer->self_test, usec_now(CLOCK_MONOTONIC));
         schedule(syncer);
         return r;

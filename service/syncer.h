@@ -13,6 +13,7 @@
 #include "episode.h"
 #include "helper.h"
 #include "syncfs.h"
+#include "worker.h"
 
 typedef struct Syncer Syncer;
 
@@ -61,9 +62,10 @@ typedef struct SyncerHandlers {
 
 /* Starts the helpers: connects to socket_path (SYNCFS_SOCKET) once for each, or forks them if nothing listens
  * there or socket_path is NULL. The helper that calls sync(2) is always forked. The process must have a
- * single thread. socket_path must outlive the syncer. */
+ * single thread. For priority_path see priority_init(). The paths must outlive the syncer. */
 int syncer_new(sd_event *event,
                const char *socket_path,
+               const char *priority_path,
                const SyncerHandlers *handlers,
                void *userdata,
                Syncer **ret);
@@ -80,6 +82,13 @@ int syncer_sync_filesystems(Syncer *syncer, uint64_t timeout_usec);
  * changes, filesystems_changed or filesystems_synced is called, or else it changes in
  * syncer_ensure_helpers(). */
 bool syncer_is_handing_out(const Syncer *syncer);
+
+/* Whether a sync is under way that has neither ended nor timed out. */
+bool syncer_is_syncing(const Syncer *syncer);
+
+/* Gives these flush workers priority for as long as they are passed here and syncer_is_syncing(). To be
+ * called after each scan. */
+void syncer_set_flush_workers(Syncer *syncer, const FlushWorkers *workers);
 
 /* Syncs the filesystem, of any type, that holds an absolute path, whatever else is under way. -EINVAL or
  * -ENAMETOOLONG for the path; -EBUSY if the maximum number is under way or hanging. */

@@ -2,8 +2,8 @@
 
 /*
  * wbwatch-syncfs forks a helper that syncs for each connection of wbwatchd. In their own unit the helpers see
- * the host's mounts and may open folders that the daemon may not. The program itself only calls accept(2) and
- * fork(2).
+ * the host's mounts and may open folders that the daemon may not. The program itself calls accept(2) and
+ * fork(2), and gives the flush workers that wbwatchd names priority: a capability that helpers do not have.
  */
 
 #include <fcntl.h>
@@ -16,14 +16,16 @@
 #include <sys/socket.h>
 
 #include "child.h"
+#include "flush-priority.h"
 #include "privileges.h"
 #include "syncfs.h"
 
-/* As in sd_listen_fds(3): the first descriptor after the standard ones. */
+/* As in sd_listen_fds(3): the first descriptors after the standard ones, in the order of the socket unit. */
 #define LISTEN_FD 3
+#define PRIORITY_FD 4
 
 /* What this program hands to itself: kernel_file_open_pressure(). */
-#define PRESSURE_FD 4
+#define PRESSURE_FD 5
 
 /* The time before a retry if memory or descriptors are lacking. */
 #define PAUSE_USEC (100 * USEC_PER_MSEC)
@@ -77,6 +79,7 @@ static void prepare(void) {
                        "late while all CPUs are busy");
 
         (void) syncfs_serve(&request, syncfs_request_size(&request), &reply, NULL);
+        flush_priority_rehearse();
 }
 
 static void run_helper(void *userdata) {
@@ -110,8 +113,67 @@ static void accept_one(int listen_fd, int pressure_fd) {
                 complain("wbwatch-syncfs: can't start a helper");
 }
 
+static volatile sig_atomic_t terminated;
+
+static void on_signal(int signal_number) {
+        terminated = 1;
+}
+
+/* SIGTERM arrives in ppoll(2) only. */
+static void watch_sigterm(void) {
+        const struct sigaction action = { .sa_handler = on_signal };
+        sigset_t mask;
+
+        (void) sigemptyset(&mask);
+        (void) sigaddset(&mask, SIGTERM);
+        (void) sigprocmask(SIG_BLOCK, &mask, NULL);
+        (void) sigaction(SIGTERM, &action, NULL);
+}
+
+/* The socket may come from a unit of an earlier version, which has one descriptor. */
+static bool has_priority_socket(void) {
+        int type = 0;
+        socklen_t size = sizeof(type);
+
+        return getsockopt(PRIORITY_FD, SOL_SOCKET, SO_TYPE, &type, &size) >= 0 && type == SOCK_DGRAM;
+}
+
+/* Says it once until it changes: each scan of wbwatchd repeats it. */
+static void report_priority(int r) {
+        static int last_error;
+
+        if (r < 0 && r != last_error) {
+                errno = -r;
+                perror("wbwatch-syncfs: can't give a flush worker priority");
+        }
+        last_error = r;
+}
+
+/* Serves connections and datagrams until SIGTERM. */
+static void serve(int pressure_fd) {
+        static const struct timespec lease = { .tv_sec = FLUSH_PRIORITY_LEASE_USEC / USEC_PER_SEC };
+        static const FlushWorkers none = {};
+        static const sigset_t unblocked = {};
+        struct pollfd fds[] = {
+                { .fd = LISTEN_FD, .events = POLLIN },
+                { .fd = has_priority_socket() ? PRIORITY_FD : -1, .events = POLLIN },
+        };
+        FlushPriority priority = {};
+
+        while (!terminated) {
+                int n = ppoll(fds, ELEMENTSOF(fds), priority.n > 0 ? &lease : NULL, &unblocked);
+
+                if (n == 0)
+                        report_priority(flush_priority_set(&priority, &none));
+                if (n > 0 && fds[1].revents != 0)
+                        report_priority(flush_priority_receive(&priority, PRIORITY_FD));
+                if (n > 0 && fds[0].revents != 0)
+                        accept_one(LISTEN_FD, pressure_fd);
+        }
+        (void) flush_priority_set(&priority, &none);
+}
+
 int main(int argc, char **argv) {
-        struct pollfd listener = { .fd = LISTEN_FD, .events = POLLIN };
         const char *pid = getenv("LISTEN_PID");
         int accepts = 0, pressure_fd;
         socklen_t size = sizeof(accepts);
@@ -134,8 +196,7 @@ int main(int argc, char **argv) {
         /* The kernel reaps helpers that end. */
         (void) signal(SIGCHLD, SIG_IGN);
         prepare();
-
-        for (;;)
-                if (poll(&listener, 1, /* timeout= */ -1) > 0)
-                        accept_one(LISTEN_FD, pressure_fd);
+        watch_sigterm();
+        serve(pressure_fd);
+        return EXIT_SUCCESS;
 }

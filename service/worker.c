@@ -35,6 +35,12 @@ const char *worker_name_work(const char *name) {
         return *mark == '+' ? mark + 1 : NULL;
 }
 
+bool worker_name_flushes(const char *name) {
+        const char *work = worker_name_work(name);
+
+        return work && startswith(work, "flush-");
+}
+
 /* Parses a space and a number at *text, and advances *text. Negative numbers are accepted only with ret NULL.
  * The number must not end the text, since it may then be truncated. */
 static int parse_field(const char **text, const char *end, uint64_t *ret) {

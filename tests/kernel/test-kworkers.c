@@ -293,6 +293,8 @@ static void test_scan_others(void) {
         g_assert_cmpstr(scan.others[0].name, ==, "kworker/0:2+events");
         g_assert_cmpuint(scan.others[0].start_time, ==, 7);
         g_assert_cmpint(scan.others[1].pid, ==, 21);
+        g_assert_cmpuint(scan.flush_workers.n, ==, 1);
+        g_assert_cmpint(scan.flush_workers.pids[0], ==, 12);
 
         /* The glob decides what is another work. */
         scan = scan_others(reader, "kworker/*+events");
@@ -300,12 +302,15 @@ static void test_scan_others(void) {
         g_assert_cmpint(scan.workers[0].pid, ==, 11);
         g_assert_cmpuint(scan.n_others, ==, 2);
         g_assert_cmpint(scan.others[0].pid, ==, 10);
-        g_assert_cmpuint(scan_others(reader, "*").n_others, ==, 0);
+        scan = scan_others(reader, "*");
+        g_assert_cmpuint(scan.n_others, ==, 0);
+        g_assert_cmpuint(scan.flush_workers.n, ==, 0);
 
         /* Only on request. */
         scan = scan_once(reader, DEFAULT_GLOB);
         g_assert_cmpuint(scan.n_workers, ==, 1);
         g_assert_cmpuint(scan.n_others, ==, 0);
+        g_assert_cmpuint(scan.flush_workers.n, ==, 0);
 
         /* The same where user processes are listed too. */
         fake_proc_remove(&proc, "2/task/2/children");
@@ -349,11 +354,17 @@ static void test_scan_others_limits(void) {
         }
         fake_proc_add(&proc, 300, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
         g_string_append(list, "300 ");
+        for (pid_t pid = 301; pid <= 301 + FLUSH_WORKERS_MAX; pid++) {
+                fake_proc_add(&proc, pid, "kworker/u8:1+flush-8:0", FLAGS_WORKER, 100);
+                g_string_append_printf(list, "%d ", (int) pid);
+        }
         fake_proc_list(&proc, list->str);
 
         for (int i = 0; i < 2; i++) {
                 scan = scan_others(reader, DEFAULT_GLOB);
                 g_assert_cmpuint(scan.n_workers, ==, 1);
+                g_assert_cmpuint(scan.flush_workers.n, ==, FLUSH_WORKERS_MAX);
+                g_assert_cmpint(scan.flush_workers.pids[0], ==, 301);
                 g_assert_cmpuint(scan.n_others, ==, KWORKER_OTHERS_MAX);
                 g_assert_cmpint(scan.others[KWORKER_OTHERS_MAX - 1].pid, ==, 10 + KWORKER_OTHERS_MAX - 1);
         }

@@ -18,6 +18,7 @@
 #include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -25,6 +26,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "fake-proc.h"
+#include "flush-priority.h"
 #include "own-disk.h"
 #include "process-info.h"
 #include "syncer.h"
@@ -64,6 +67,7 @@ typedef struct Shared {
 static Shared *shared;
 
 typedef struct Fixture {
+        const char *priority_path;
         sd_event *event;
         Syncer *syncer;
         OwnDisk disks[DISKS_MAX];
@@ -245,7 +249,7 @@ static void start_syncer(Fixture *f, const char *socket_path) {
                 .self_tested = on_self_tested,
         };
 
-        g_assert_no_errno(syncer_new(f->event, socket_path, &handlers, f, &f->syncer));
+        g_assert_no_errno(syncer_new(f->event, socket_path, f->priority_path, &handlers, f, &f->syncer));
 }
 
 static void set_up(Fixture *f, gconstpointer data) {
@@ -1225,35 +1229,57 @@ static void test_self_test(Fixture *f, gconstpointer data) {
 }
 
 #define SOCKET "/tmp/wbwatch-test-socket"
+#define PRIORITY_SOCKET "/tmp/wbwatch-test-priority"
 
-static int listen_at_socket(void) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = SOCKET };
-        int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+/* Beyond the descriptors that start_program() replaces. */
+static int bind_socket(const char *path, int type) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_close_ int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+        int bound_fd;
 
         g_assert_no_errno(fd);
-        (void) unlink(SOCKET);
+        (void) unlink(path);
+        memcpy(address.sun_path, path, strlen(path));
         g_assert_no_errno(bind(fd, (struct sockaddr *) &address, sizeof(address)));
+        bound_fd = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+        g_assert_no_errno(bound_fd);
+        return bound_fd;
+}
+
+static int listen_at_socket(void) {
+        int fd = bind_socket(SOCKET, SOCK_SEQPACKET);
+
         g_assert_no_errno(listen(fd, 64));
         return fd;
 }
 
-/* Becomes another user with the two capabilities that its unit gives the program. */
+/* Those of the capabilities that its unit gives the program that this process has. A container may lack
+ * CAP_SYS_RESOURCE. */
+static uint64_t given_capabilities(void) {
+        return process_status_mask(getpid(), "\nCapPrm:\t") &
+               (CAP_TO_MASK(CAP_DAC_READ_SEARCH) | CAP_TO_MASK(CAP_SYS_RESOURCE) | CAP_TO_MASK(CAP_SYS_NICE));
+}
+
+/* Becomes another user with these capabilities. */
 static void become_user(void) {
-        const uint32_t given = CAP_TO_MASK(CAP_DAC_READ_SEARCH) | CAP_TO_MASK(CAP_SYS_RESOURCE);
+        const uint32_t given = (uint32_t) given_capabilities();
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
         const struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {
                 { .effective = given, .permitted = given, .inheritable = given },
         };
 
         if (prctl(PR_SET_KEEPCAPS, 1) < 0 || setresgid(12345, 12345, 12345) < 0 ||
-            setresuid(12345, 12345, 12345) < 0 || syscall(SYS_capset, &header, data) < 0 ||
-            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH, 0, 0) < 0 ||
-            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_RESOURCE, 0, 0) < 0)
+            setresuid(12345, 12345, 12345) < 0 || syscall(SYS_capset, &header, data) < 0)
                 _exit(EXIT_FAILURE);
+        for (int capability = 0; capability < 32; capability++)
+                if (given & (UINT32_C(1) << capability) &&
+                    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) < 0)
+                        _exit(EXIT_FAILURE);
 }
 
-/* As its unit starts it; also with mounts of its own, or as another user. */
-static pid_t start_program(int listen_fd, int flags, bool as_user) {
+/* As its unit starts it, or as that of an earlier version did (no priority_fd); also with mounts of its own,
+ * or as another user. */
+static pid_t start_program_with(int listen_fd, int priority_fd, int flags, bool as_user) {
         const char *program = g_getenv("WBWATCH_SYNCFS");
         pid_t pid, test = getpid();
 
@@ -1263,8 +1289,9 @@ static pid_t start_program(int listen_fd, int flags, bool as_user) {
         if (pid > 0)
                 return pid;
 
+        (void) close(4);
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != test || dup2(listen_fd, 3) < 0 ||
-            (listen_fd == 3 && fcntl(3, F_SETFD, 0) < 0) || unshare(flags) < 0)
+            (priority_fd >= 0 && dup2(priority_fd, 4) < 0) || unshare(flags) < 0)
                 _exit(EXIT_FAILURE);
         g_setenv("LISTEN_PID", g_strdup_printf("%d", (int) getpid()), TRUE);
         g_setenv("LISTEN_FDS", "1", TRUE);
@@ -1272,6 +1299,10 @@ static pid_t start_program(int listen_fd, int flags, bool as_user) {
                 become_user();
         (void) execl(program, program, NULL);
         _exit(EXIT_FAILURE);
+}
+
+static pid_t start_program(int listen_fd, int flags, bool as_user) {
+        return start_program_with(listen_fd, -EBADF, flags, as_user);
 }
 
 static void test_program(Fixture *f, gconstpointer data) {
@@ -1353,26 +1384,36 @@ static void test_program_outside(Fixture *f, gconstpointer data) {
         (void) unlink(SOCKET);
 }
 
-/* It gives one of its capabilities up before it starts a helper. */
+static pid_t child_of(pid_t pid) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/task/%d/children", (int) pid, (int) pid),
+                        *text = NULL;
+
+        g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+        g_assert_cmpint(atoi(text), >, 0);
+        return atoi(text);
+}
+
+/* It gives one of its capabilities up before it starts a helper, and its helpers all but one. */
 static void test_program_capabilities(Fixture *f, gconstpointer data) {
+        static const char *const sets[] = { "\nCapEff:\t", "\nCapPrm:\t", "\nCapAmb:\t" };
         _cleanup_close_ int listen_fd = listen_at_socket();
         pid_t pid;
 
         (void) add_disk(f);
-        if (!(process_status_mask(getpid(), "\nCapPrm:\t") & CAP_TO_MASK(CAP_SYS_RESOURCE))) {
-                g_test_skip("this container has no CAP_SYS_RESOURCE");
-                (void) unlink(SOCKET);
-                return;
-        }
+        if (!(given_capabilities() & CAP_TO_MASK(CAP_SYS_RESOURCE)))
+                g_test_message("without CAP_SYS_RESOURCE, which this container lacks");
 
         pid = start_program(listen_fd, 0, true);
         start_syncer(f, SOCKET);
         self_test(f);
         g_assert_cmpint(f->self_tested, ==, 0);
 
-        g_assert_cmphex(process_status_mask(pid, "\nCapEff:\t"), ==, CAP_TO_MASK(CAP_DAC_READ_SEARCH));
-        g_assert_cmphex(process_status_mask(pid, "\nCapPrm:\t"), ==, CAP_TO_MASK(CAP_DAC_READ_SEARCH));
-        g_assert_cmphex(process_status_mask(pid, "\nCapAmb:\t"), ==, CAP_TO_MASK(CAP_DAC_READ_SEARCH));
+        for (size_t i = 0; i < ELEMENTSOF(sets); i++) {
+                g_assert_cmphex(process_status_mask(pid, sets[i]), ==,
+                                CAP_TO_MASK(CAP_DAC_READ_SEARCH) | CAP_TO_MASK(CAP_SYS_NICE));
+                g_assert_cmphex(process_status_mask(child_of(pid), sets[i]), ==,
+                                streq(sets[i], "\nCapAmb:\t") ? 0 : CAP_TO_MASK(CAP_DAC_READ_SEARCH));
+        }
 
         g_assert_no_errno(kill(pid, SIGKILL));
         (void) unlink(SOCKET);
@@ -1404,6 +1445,162 @@ static void test_bad_program(Fixture *f, gconstpointer data) {
         if (pid > 0)
                 (void) kill(pid, SIGKILL);
         (void) unlink(SOCKET);
+}
+
+/* Flush workers. A process of the test stands for one: a file over its stat says that it is. */
+
+static pid_t start_flush_worker(void) {
+        g_autofree char *stat = NULL, *fake = NULL, *text = NULL;
+        pid_t pid, test = getpid();
+
+        pid = fork();
+        g_assert_no_errno(pid);
+        if (pid == 0) {
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+                while (getppid() == test)
+                        (void) pause();
+                _exit(EXIT_SUCCESS);
+        }
+
+        stat = g_strdup_printf("/proc/%d/stat", (int) pid);
+        fake = g_strdup_printf("/tmp/stat-%d", (int) pid);
+        text = fake_thread_stat_text(&(FakeThread){ pid, "kworker/u8:3+flush-8:0", FLAGS_WORKER });
+        g_assert_true(g_file_set_contents(fake, text, -1, NULL));
+        g_assert_no_errno(chmod(fake, 0644));
+        g_assert_no_errno(mount(fake, stat, NULL, MS_BIND, NULL));
+        return pid;
+}
+
+static void stop_flush_worker(pid_t pid) {
+        g_autofree char *stat = g_strdup_printf("/proc/%d/stat", (int) pid);
+
+        g_assert_no_errno(umount2(stat, MNT_DETACH));
+        g_assert_no_errno(kill(pid, SIGKILL));
+        g_assert_no_errno(waitpid(pid, NULL, 0));
+}
+
+/* There is no event for it. */
+static void await_nice(pid_t pid, int nice) {
+        uint64_t end_usec = usec_now(CLOCK_MONOTONIC) + PATIENCE_USEC;
+
+        while (getpriority(PRIO_PROCESS, (id_t) pid) != nice) {
+                g_assert_cmpuint(usec_now(CLOCK_MONOTONIC), <, end_usec);
+                g_usleep(1000);
+        }
+}
+
+/* Begins a sync that hangs until its device is released. */
+static void begin_hanging_sync(Fixture *f, dev_t device) {
+        plan(device, BEHAVE_HANG);
+        g_assert_no_errno(syncer_sync_filesystems(f->syncer, LONG_USEC));
+        g_assert_true(syncer_is_syncing(f->syncer));
+        AWAIT(f, sem_trywait(&shared->entered) == 0);
+}
+
+static void end_hanging_sync(Fixture *f) {
+        unsigned n = f->n_synced;
+
+        release(1);
+        AWAIT(f, f->n_synced > n);
+        g_assert_false(syncer_is_syncing(f->syncer));
+}
+
+/* Returns the number of workers that the next datagram names, or -1 if there is none. */
+static int receive_workers(int fd, pid_t *ret_first) {
+        FlushWorkers workers;
+        ssize_t n = recv(fd, &workers, sizeof(workers), MSG_DONTWAIT);
+
+        if (n < 0)
+                return -1;
+        g_assert_cmpint(n, ==, sizeof(workers));
+        *ret_first = workers.pids[0];
+        return (int) workers.n;
+}
+
+/* The daemon names them during a sync, and none at its end. */
+static void test_flush_workers_named(Fixture *f, gconstpointer data) {
+        _cleanup_close_ int fd = bind_socket(PRIORITY_SOCKET, SOCK_DGRAM);
+        const FlushWorkers workers = { .n = 1, .pids = { 12345 } }, none = {};
+        dev_t device = add_disk(f);
+        pid_t first = 0;
+
+        f->priority_path = PRIORITY_SOCKET;
+        start_syncer(f, NULL);
+        syncer_set_flush_workers(f->syncer, &workers);
+        g_assert_cmpint(receive_workers(fd, &first), ==, -1);
+
+        begin_hanging_sync(f, device);
+        syncer_set_flush_workers(f->syncer, &none);
+        g_assert_cmpint(receive_workers(fd, &first), ==, -1);
+        syncer_set_flush_workers(f->syncer, &workers);
+        g_assert_cmpint(receive_workers(fd, &first), ==, 1);
+        g_assert_cmpint(first, ==, 12345);
+        /* As often as it is called: without that the other side takes this process for dead. */
+        syncer_set_flush_workers(f->syncer, &workers);
+        g_assert_cmpint(receive_workers(fd, &first), ==, 1);
+        end_hanging_sync(f);
+        g_assert_cmpint(receive_workers(fd, &first), ==, 0);
+        g_assert_cmpint(receive_workers(fd, &first), ==, -1);
+
+        /* So does its own end, in the middle of a sync. */
+        begin_hanging_sync(f, device);
+        syncer_set_flush_workers(f->syncer, &workers);
+        g_assert_cmpint(receive_workers(fd, &first), ==, 1);
+        f->syncer = syncer_free(f->syncer);
+        g_assert_cmpint(receive_workers(fd, &first), ==, 0);
+        (void) unlink(PRIORITY_SOCKET);
+}
+
+/* Where nobody listens, a process with the capability does it by itself. */
+static void test_flush_workers_alone(Fixture *f, gconstpointer data) {
+        pid_t pid = start_flush_worker();
+        const FlushWorkers workers = { .n = 1, .pids = { pid } };
+        dev_t device = add_disk(f);
+
+        f->priority_path = data;
+        start_syncer(f, NULL);
+        begin_hanging_sync(f, device);
+        syncer_set_flush_workers(f->syncer, &workers);
+        g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) pid), ==, FLUSH_PRIORITY_NICE);
+        end_hanging_sync(f);
+        g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) pid), ==, 0);
+        stop_flush_worker(pid);
+}
+
+/* The program obeys; gives their nice values back when the daemon says so, when it says nothing any more, and
+ * when it ends itself. */
+static void test_program_flush_workers(Fixture *f, gconstpointer data) {
+        _cleanup_close_ int listen_fd = listen_at_socket(),
+                            priority_fd = bind_socket(PRIORITY_SOCKET, SOCK_DGRAM);
+        pid_t worker = start_flush_worker(), pid;
+        const FlushWorkers workers = { .n = 1, .pids = { worker } };
+        dev_t device = add_disk(f);
+        int status;
+
+        f->priority_path = PRIORITY_SOCKET;
+        pid = start_program_with(listen_fd, priority_fd, 0, true);
+        start_syncer(f, NULL);
+        begin_hanging_sync(f, device);
+        syncer_set_flush_workers(f->syncer, &workers);
+        await_nice(worker, FLUSH_PRIORITY_NICE);
+        end_hanging_sync(f);
+        await_nice(worker, 0);
+
+        begin_hanging_sync(f, device);
+        syncer_set_flush_workers(f->syncer, &workers);
+        await_nice(worker, FLUSH_PRIORITY_NICE);
+        await_nice(worker, 0);
+
+        syncer_set_flush_workers(f->syncer, &workers);
+        await_nice(worker, FLUSH_PRIORITY_NICE);
+        g_assert_no_errno(kill(pid, SIGTERM));
+        g_assert_no_errno(waitpid(pid, &status, 0));
+        g_assert_cmpint(status, ==, 0);
+        g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) worker), ==, 0);
+
+        (void) unlink(SOCKET);
+        (void) unlink(PRIORITY_SOCKET);
+        stop_flush_worker(worker);
 }
 
 #define ADD(path, data, test) g_test_add("/syncer/" path, Fixture, data, set_up, test, tear_down)
@@ -1450,6 +1647,10 @@ int main(int argc, char **argv) {
         ADD("program", NULL, test_program);
         ADD("program-outside", NULL, test_program_outside);
         ADD("program-capabilities", NULL, test_program_capabilities);
+        ADD("flush-workers-named", NULL, test_flush_workers_named);
+        ADD("flush-workers-alone", NULL, test_flush_workers_alone);
+        ADD("flush-workers-nobody", "/tmp/nobody-listens-here", test_flush_workers_alone);
+        ADD("program-flush-workers", NULL, test_program_flush_workers);
         ADD("program-that-fails", "fails", test_bad_program);
         ADD("program-that-hangs", NULL, test_bad_program);
 

@@ -902,38 +902,6 @@ static void test_doctor_without_table(void) {
                                 "table unknown /nonexistent/table: No such file or directory"));
 }
 
-/* Advised only where stall-2025 is likely, and where it is not done yet. */
-static void test_doctor_flush_priority(void) {
-        static const char nice[] = "sys/devices/virtual/workqueue/writeback/nice",
-                          advice[] = "write -20 to /sys/devices/virtual/workqueue/writeback/nice";
-        _cleanup_tree_ Tree tree = tree_new("6.12.60"), rescans = tree_new("6.12.100");
-        g_autofree char *absent = NULL, *usual = NULL, *done = NULL, *no_lazytime = NULL, *stall_2026 = NULL;
-
-        run_doctor(&tree, "--json", &absent);
-        g_assert_null(strstr(absent, advice));
-        g_assert_nonnull(strstr(absent, "nice cannot be read"));
-
-        tree_write(&tree, nice, "0\n");
-        run_doctor(&tree, "--json", &usual);
-        g_assert_nonnull(strstr(usual, advice));
-        g_assert_nonnull(strstr(usual, "\"nice value 0\""));
-
-        tree_write(&tree, nice, "-20\n");
-        run_doctor(&tree, "--json", &done);
-        g_assert_null(strstr(done, advice));
-
-        tree_write(&tree, nice, "0\n");
-        tree_write(&tree, "proc/self/mountinfo", MOUNT);
-        run_doctor(&tree, "--json", &no_lazytime);
-        g_assert_null(strstr(no_lazytime, advice));
-
-        /* No sync ends that one. */
-        tree_write(&rescans, nice, "0\n");
-        run_doctor(&rescans, "--json", &stall_2026);
-        g_assert_nonnull(strstr(stall_2026, "\"Affected: "));
-        g_assert_null(strstr(stall_2026, advice));
-}
-
 /* Even where no stall can happen: the setting needs no control groups, and is read without the table. */
 static void test_doctor_without_table_and_cgroups(void) {
         _cleanup_tree_ Tree tree = tree_new("6.12.60");
@@ -1078,10 +1046,10 @@ static void test_doctor_hangs(void) {
 /* Below another root, a file of /proc or /sys may be anything. */
 static void test_doctor_hanging_files(void) {
         static const char *const names[] = {
-                "proc/sys/kernel/osrelease", "proc/version",   "proc/kallsyms",
-                "proc/1/mountinfo",          "proc/cgroups",   "sys/fs/cgroup/cgroup.controllers",
-                "proc/self/mountinfo",       "proc/meminfo",   "proc/sys/vm/dirtytime_expire_seconds",
-                "sys/kernel/btf/vmlinux",    "etc/os-release", "sys/devices/virtual/workqueue/writeback/nice"
+                "proc/sys/kernel/osrelease", "proc/version",  "proc/kallsyms",
+                "proc/1/mountinfo",          "proc/cgroups",  "sys/fs/cgroup/cgroup.controllers",
+                "proc/self/mountinfo",       "proc/meminfo",  "proc/sys/vm/dirtytime_expire_seconds",
+                "sys/kernel/btf/vmlinux",    "etc/os-release"
         };
         _cleanup_tree_ Tree tree = tree_new("6.12.60");
         uint64_t begin_usec;
@@ -1131,7 +1099,6 @@ int main(int argc, char **argv) {
         g_test_add_func("/doctor/rescans-of-others", test_doctor_rescans_of_others);
         g_test_add_func("/doctor/long-switch", test_doctor_long_switch);
         g_test_add_func("/doctor/without-table", test_doctor_without_table);
-        g_test_add_func("/doctor/flush-priority", test_doctor_flush_priority);
         g_test_add_func("/doctor/without-table-and-cgroups", test_doctor_without_table_and_cgroups);
         g_test_add_func("/doctor/formats", test_doctor_formats);
         g_test_add_func("/doctor/command-line", test_doctor_command_line);

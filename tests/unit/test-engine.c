@@ -1244,6 +1244,21 @@ static void test_episode_is_not_ended_by_gaps(Fixture *f, gconstpointer data) {
         assert_none(f, EVENT_EPISODE_ENDED);
 }
 
+/* The worker of the stall of 2026 waits for an instant again and again. A scan a second would find just that. */
+static void test_waits_for_an_instant(Fixture *f, gconstpointer data) {
+        pause_for(f, USEC_INFINITY);
+        begin(f, 1, 0);
+        g_assert_cmpuint(run_until(f, EVENT_EPISODE_STARTED, SECONDS(60)), !=, NEVER);
+
+        for (unsigned i = 0; i < 60; i++) {
+                bool waits = i % 4 == 3;
+
+                run_workers(f, 0, waits ? 0 : 1, waits ? 1 : 0);
+                run(f, SECONDS(0.25));
+        }
+        assert_none(f, EVENT_EPISODE_ENDED);
+}
+
 static void test_healthy_work_keeps_no_episode_open(Fixture *f, gconstpointer data) {
         static const char *const patterns[] = { "10", "01", "10100", "1000", "0110000" };
         static const uint32_t counts[] = { 1, 12 };
@@ -1503,7 +1518,7 @@ static void test_samples(Fixture *f, gconstpointer data) {
                 samples = &engine_episode(f->engine)->samples;
                 g_assert_cmpuint(samples->n, <=, SAMPLES_MAX);
                 g_assert_cmpuint(samples->n, >, MIN(seconds[i], SAMPLES_MAX / 2));
-                step_usec = SECONDS(1) << samples->n_halved;
+                step_usec = EPISODE_SCAN_USEC << samples->n_halved;
                 g_assert_cmpuint(step_usec * samples->n, >, SECONDS(seconds[i]));
                 g_assert_cmpuint(step_usec * (samples->n - 1), <=, SECONDS(seconds[i]));
                 for (uint32_t k = 0; k < samples->n; k++) {
@@ -2465,6 +2480,28 @@ static void test_wakes_while_syncing(Fixture *f, gconstpointer data) {
         assert_state(f, "syncing");
 }
 
+/* As often as needed to see its end, and flush workers; but costly scans are rarer. */
+static void test_wakes_during_an_episode(Fixture *f, gconstpointer data) {
+        pause_for(f, USEC_INFINITY);
+        begin(f, 12, 0);
+        g_assert_cmpuint(wake_usec(f), ==, f->now.monotonic_usec + SECONDS(1));
+        g_assert_cmpuint(run_until(f, EVENT_EPISODE_STARTED, SECONDS(10)), !=, NEVER);
+        g_assert_cmpuint(wake_usec(f), ==, f->now.monotonic_usec + EPISODE_SCAN_USEC);
+
+        engine_set_scan_cost(f->engine, SECONDS(0.05));
+        g_assert_cmpuint(wake_usec(f), ==, f->now.monotonic_usec + SECONDS(0.5));
+        engine_set_scan_cost(f->engine, SECONDS(0.5));
+        g_assert_cmpuint(wake_usec(f), ==, f->now.monotonic_usec + SECONDS(1));
+        set(f, SETTING_POLL_INTERVAL, "100ms");
+        engine_set_scan_cost(f->engine, 0);
+        g_assert_cmpuint(wake_usec(f), ==, f->now.monotonic_usec + SECONDS(0.1));
+
+        run_workers(f, 0, 0, 0);
+        g_assert_cmpuint(run_until(f, EVENT_EPISODE_ENDED, SECONDS(10)), !=, NEVER);
+        set(f, SETTING_POLL_INTERVAL, "1s");
+        g_assert_cmpuint(wake_usec(f), ==, f->now.monotonic_usec + SECONDS(1));
+}
+
 /* Settings that change */
 
 static void test_changed_thresholds(Fixture *f, gconstpointer data) {
@@ -2830,6 +2867,7 @@ int main(int argc, char **argv) {
                 { "/engine/failed/failed-scans-of-a-crowd", test_failed_scans_of_a_crowd },
                 { "/engine/episode/episode-ends", test_episode_ends },
                 { "/engine/episode/episode-is-not-ended-by-gaps", test_episode_is_not_ended_by_gaps },
+                { "/engine/episode/waits-for-an-instant", test_waits_for_an_instant },
                 { "/engine/episode/healthy-work-keeps-no-episode-open",
                   test_healthy_work_keeps_no_episode_open },
                 { "/engine/episode/soon-after-another", test_soon_after_another },
@@ -2895,6 +2933,7 @@ int main(int argc, char **argv) {
                 { "/engine/wakeups/thread-created-before-idle", test_thread_created_before_idle },
                 { "/engine/wakeups/thread-created-and-failed-scan", test_thread_created_and_failed_scan },
                 { "/engine/wakeups/wakes-while-syncing", test_wakes_while_syncing },
+                { "/engine/wakeups/wakes-during-an-episode", test_wakes_during_an_episode },
                 { "/engine/settings/changed-thresholds", test_changed_thresholds },
                 { "/engine/settings/changed-recovery", test_changed_recovery },
                 { "/engine/settings/changed-in-an-episode", test_changed_in_an_episode },

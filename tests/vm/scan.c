@@ -6,6 +6,8 @@
  *   # 0 started at T                                 CLOCK_REALTIME in microseconds, to compare with others
  *   t_ms pid starttime_ticks state cpu_ticks name    a worker of this scan, running (+) or idle (-)
  *   t_ms                                             a scan that found none
+ *   # t_ms nice N pid name                           a worker that flushes, or last did, with a nice value
+ * below 0
  *
  * Ends after SECONDS, or when QUIET seconds have passed since the last scan that found one running (after the
  * first that did), or on SIGTERM. It must work while the workers use all CPUs: so it has a real-time priority
@@ -31,6 +33,7 @@
 
 #define INTERVAL_MSEC 250
 #define WORK "inode_switch_wbs"
+#define FLUSH "flush-"
 
 static volatile sig_atomic_t terminated;
 
@@ -61,6 +64,16 @@ static ssize_t read_small(int directory, const char *name, char *buffer, size_t 
         return n;
 }
 
+/* stat: the text from the end of the name on. */
+static void print_priority(const char *pid, const char *name, const char *end, int64_t time_msec) {
+        int nice;
+
+        if (sscanf(end, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %d", &nice) == 1 &&
+            nice < 0)
+                printf("# %lld nice %d %s %.*s\n", (long long) time_msec, nice, pid, (int) (end - name),
+                       name);
+}
+
 /* Prints one line if pid is such a worker. Returns 1 if it runs, 0 if it is idle, -1 if it is no such worker.
  */
 static int scan_worker(int proc, const char *pid, int64_t time_msec) {
@@ -77,6 +90,8 @@ static int scan_worker(int proc, const char *pid, int64_t time_msec) {
         if (!name || !end || strncmp(name, "(kworker/", 9) != 0)
                 return -1;
         name++;
+        if (memmem(name, (size_t) (end - name), FLUSH, sizeof(FLUSH) - 1))
+                print_priority(pid, name, end, time_msec);
         if (!memmem(name, (size_t) (end - name), WORK, sizeof(WORK) - 1))
                 return -1;
 
