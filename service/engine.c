@@ -22,7 +22,7 @@
 #define SCANS_PER_THRESHOLD 5
 
 /* During an episode the time between scans is this many times a scan's cost, if that is more. */
-#define EPISODE_SCAN_COSTS 10
+#define EPISODE_SCAN_COSTS 4
 
 struct Engine {
         Settings settings;
@@ -335,7 +335,7 @@ static void engine_end_episode(Engine *engine, Moment now, EngineEvents *events)
         const Episode *episode;
         uint32_t judged;
 
-        episode = history_end(&engine->history, now, engine_scan_interval_usec(engine), &judged);
+        episode = history_end(&engine->history, now, engine_episode_interval_usec(engine), &judged);
         /* A stall that is over must not begin another episode. */
         loads_forget(&engine->loads, episode->work);
         sync_policy_note_judged(&engine->policy, episode, judged, events);

@@ -51,42 +51,58 @@ static bool has_pid(const FlushWorkers *workers, pid_t pid) {
         return false;
 }
 
-static bool was_given(const FlushPriority *priority, pid_t pid) {
+static bool is_raised(const FlushPriority *priority, const Worker *worker) {
         for (size_t i = 0; i < priority->n; i++)
-                if (priority->given[i].pid == pid)
+                if (priority->raised[i].pid == worker->pid &&
+                    priority->raised[i].start_time == worker->start_time)
                         return true;
         return false;
 }
 
-/* Whoever has changed the value meanwhile is right. */
-static int take(const FlushPriority *priority, pid_t pid, int nice) {
+/* Restores the nice value of the i-th worker. */
+static int restore(const FlushPriority *priority, size_t i) {
+        pid_t pid = priority->raised[i].pid;
         Worker worker;
         int r, now;
 
-        if (read_worker(priority, pid, &worker) < 0)
+        if (read_worker(priority, pid, &worker) < 0 || worker.start_time != priority->raised[i].start_time)
                 return 0;
+
         r = read_nice(pid, &now);
         if (r >= 0 && now == FLUSH_PRIORITY_NICE)
-                r = set_nice(pid, nice);
-        return r;
+                r = set_nice(pid, priority->raised[i].nice);
+        return r == -ESRCH ? 0 : r;
 }
 
-static int give(FlushPriority *priority, pid_t pid) {
+static int raise_priority(FlushPriority *priority, pid_t pid) {
         Worker worker;
         int r, nice;
 
-        if (priority->n == FLUSH_WORKERS_MAX || was_given(priority, pid) ||
-            read_worker(priority, pid, &worker) < 0 || !worker_name_flushes(worker.name))
+        /* For system calls 0 is this process. */
+        if (pid <= 0)
+                return 0;
+
+        r = read_worker(priority, pid, &worker);
+        if (r == -ENOENT)
+                /* It has ended, unless it is hidden. */
+                return read_nice(pid, &nice) < 0 ? 0 : -EPERM;
+        if (r < 0)
+                return r == -ESRCH || r == -EBADMSG ? 0 : r;
+        if (priority->n == FLUSH_WORKERS_MAX || is_raised(priority, &worker) ||
+            !worker_name_flushes(worker.name))
                 return 0;
 
         r = read_nice(pid, &nice);
-        if (r >= 0 && nice > FLUSH_PRIORITY_NICE)
+        if (r >= 0 && nice < FLUSH_PRIORITY_NICE)
+                return 0;
+        if (r >= 0)
                 r = set_nice(pid, FLUSH_PRIORITY_NICE);
         if (r < 0)
-                return r;
+                return r == -ESRCH ? 0 : r;
 
-        priority->given[priority->n].pid = pid;
-        priority->given[priority->n].nice = nice;
+        priority->raised[priority->n].pid = pid;
+        priority->raised[priority->n].start_time = worker.start_time;
+        priority->raised[priority->n].nice = nice == FLUSH_PRIORITY_NICE ? 0 : nice;
         priority->n++;
         return 0;
 }
@@ -96,17 +112,17 @@ int flush_priority_set(FlushPriority *priority, const FlushWorkers *workers) {
         int result = 0;
 
         for (size_t i = 0; i < priority->n; i++)
-                if (has_pid(workers, priority->given[i].pid))
-                        priority->given[n_kept++] = priority->given[i];
+                if (has_pid(workers, priority->raised[i].pid))
+                        priority->raised[n_kept++] = priority->raised[i];
                 else {
-                        int r = take(priority, priority->given[i].pid, priority->given[i].nice);
+                        int r = restore(priority, i);
 
                         result = result < 0 ? result : r;
                 }
         priority->n = n_kept;
 
         for (uint32_t i = 0; i < workers->n; i++) {
-                int r = give(priority, workers->pids[i]);
+                int r = raise_priority(priority, workers->pids[i]);
 
                 result = result < 0 ? result : r;
         }
@@ -116,7 +132,7 @@ int flush_priority_set(FlushPriority *priority, const FlushWorkers *workers) {
 int flush_priority_receive(FlushPriority *priority, int fd) {
         FlushWorkers workers, last;
         bool is_received = false;
-        int result = 0;
+        int result = -EAGAIN;
         ssize_t n;
 
         while ((n = recv(fd, &workers, sizeof(workers), MSG_DONTWAIT | MSG_TRUNC)) >= 0)
@@ -129,12 +145,12 @@ int flush_priority_receive(FlushPriority *priority, int fd) {
         if (is_received) {
                 int r = flush_priority_set(priority, &last);
 
-                result = result < 0 ? result : r;
+                result = result == -EBADMSG ? result : r;
         }
         return result;
 }
 
-void flush_priority_rehearse(void) {
+void flush_priority_self_test(void) {
         const FlushWorkers myself = { .n = 1, .pids = { getpid() } };
         FlushPriority priority = {};
         int nice;

@@ -4,7 +4,7 @@
 /*
  * Priority for flush workers, which write filesystems back. In the first pass of a syncfs(2) they compete
  * with the stuck workers for a lock and for the CPUs, and may need 10 s and more for what otherwise takes
- * half a second: see docs/detection.md. So they get the lowest nice value while a sync is under way, and then
+ * half a second: see docs/detection.md. So they get a low nice value while a sync is under way, and then
  * their own one again. The kernel gives a worker its nice value once, when it creates the thread
  * (kernel/workqueue.c: create_worker(), worker_attach_to_pool()), and keeps whatever is set later.
  *
@@ -14,34 +14,37 @@
 
 #include "worker.h"
 
-/* Where wbwatch-syncfs.socket receives datagrams, each a FlushWorkers: those that shall have priority now. */
+/* Where wbwatch-syncfs.socket receives datagrams, each a FlushWorkers: those that must have priority now. */
 #define FLUSH_PRIORITY_SOCKET "/run/wbwatch-syncfs/priority"
 
-/* After this time without a datagram the sender is taken for dead. Scans are more frequent during a sync. */
+/* After this time without a datagram the sender is taken for dead, until the next one. */
 #define FLUSH_PRIORITY_LEASE_USEC (5 * USEC_PER_SEC)
 
-/* The lowest nice value, thus the highest priority (setpriority(2)). */
-#define FLUSH_PRIORITY_NICE (-20)
+/* Nearly the lowest nice value, thus nearly the highest priority (setpriority(2)). Nobody else uses it for
+ * kernel workers, whose own ones are 0 and -20: a worker that has it was left with it. */
+#define FLUSH_PRIORITY_NICE (-19)
 
-/* Which workers have been given priority. All zero: none. */
+/* Which workers have been raised. All zero: none. */
 typedef struct FlushPriority {
         const char *proc_root; /* NULL: /proc */
         size_t n;
         struct {
                 pid_t pid;
+                uint64_t start_time;
                 int nice; /* what it had before */
-        } given[FLUSH_WORKERS_MAX];
+        } raised[FLUSH_WORKERS_MAX];
 } FlushPriority;
 
-/* Gives these workers priority, and all others that it was given to their own nice value again. What is no
- * kernel worker that flushes, or has a lower nice value than that by now, is left alone. Returns the negative
- * errno of the first that failed: -EACCES or -EPERM without the capability. */
+/* Gives these workers priority, and restores the nice values of all others that have it. What is no kernel
+ * worker that flushes, or whose nice value somebody else has changed, is left alone. Returns the negative
+ * errno of the first that failed: -EPERM or -EACCES without the capability, or where /proc hides the worker
+ * (hidepid=). */
 int flush_priority_set(FlushPriority *priority, const FlushWorkers *workers);
 
-/* Receives all datagrams that wait, and obeys the last one. Returns as flush_priority_set(), or -EBADMSG for
- * one that is malformed. */
+/* Receives all datagrams that wait, and executes the last one. Returns as flush_priority_set(), -EBADMSG for
+ * one that is malformed, or -EAGAIN if there is none. */
 int flush_priority_receive(FlushPriority *priority, int fd);
 
 /* Makes the system calls without an effect: a filter that forbids them shows itself, and the code is in
  * memory from then on. */
-void flush_priority_rehearse(void);
+void flush_priority_self_test(void);

@@ -294,9 +294,13 @@ static bool manager_execute_once(Manager *manager) {
 
 /* Executes the events of an input of the engine. */
 static void manager_execute(Manager *manager) {
+        static const FlushWorkers none = {};
+
         while (manager_execute_once(manager))
                 ;
 
+        if (!engine_sync(manager->engine))
+                syncer_set_flush_workers(manager->syncer, &none);
         manager_notify_status(manager);
         manager_set_timer(manager);
 }
@@ -355,10 +359,12 @@ static int manager_scan_workers(Manager *manager, Moment now, KworkerScan *scan,
         engine_note_others(manager->engine, scan->others, scan->n_others);
 
         if (engine_events_find(events, EVENT_CONFIRM)) {
+                FlushWorkers flush_workers = scan->flush_workers;
                 Moment later = moment_now();
 
                 r = kworker_reader_scan(
                                 manager->reader, manager->settings.glob, /* want_others= */ false, scan);
+                scan->flush_workers = flush_workers;
                 if (r >= 0)
                         engine_confirm(manager->engine, later, scan->workers, scan->n_workers, events);
         }
@@ -384,7 +390,8 @@ static void manager_scan(Manager *manager) {
         manager->last_scan_usec = now.monotonic_usec;
         manager->early_scan_usec = USEC_INFINITY;
         manager_execute(manager);
-        syncer_set_flush_workers(manager->syncer, &scan.flush_workers);
+        if (engine_sync(manager->engine))
+                syncer_set_flush_workers(manager->syncer, &scan.flush_workers);
 
         if (r < 0)
                 manager_set_fault(manager, FAULT_NO_KERNEL_THREADS, scan.trouble < 0 ? scan.trouble : r);

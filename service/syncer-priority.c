@@ -40,29 +40,24 @@ static int send_workers(const SyncerPriority *priority, const FlushWorkers *work
                                : 0;
 }
 
-/* Without the capability it is not tried: the filter of wbwatchd.service forbids it. */
-static int set_myself(SyncerPriority *priority, const FlushWorkers *workers) {
-        return privileges_has(CAP_SYS_NICE) ? flush_priority_set(&priority->own, workers) : -EPERM;
-}
-
-void priority_rehearse(const SyncerPriority *priority) {
+void priority_self_test(const SyncerPriority *priority) {
         static const FlushWorkers none = {};
 
         (void) send_workers(priority, &none);
         if (privileges_has(CAP_SYS_NICE))
-                flush_priority_rehearse();
+                flush_priority_self_test();
 }
 
 void priority_set(SyncerPriority *priority, const FlushWorkers *workers) {
         int r;
 
-        if (workers->n == 0 && !priority->is_given)
+        if (workers->n == 0 && !priority->is_requested)
                 return;
 
         r = send_workers(priority, workers);
-        if (r < 0 || priority->own.n > 0)
-                r = set_myself(priority, workers);
-        priority->is_given = workers->n > 0;
+        if ((r < 0 && privileges_has(CAP_SYS_NICE)) || priority->own.n > 0)
+                r = flush_priority_set(&priority->own, workers);
+        priority->is_requested = workers->n > 0;
 
         if (r < 0 && r != priority->last_error)
                 log_info("Can't give flush workers priority, so syncs may take longer: %s", errno_text(-r));

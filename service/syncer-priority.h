@@ -11,20 +11,20 @@
 typedef struct SyncerPriority {
         const char *socket_path; /* of wbwatch-syncfs, or NULL */
         int fd;
-        bool is_given;     /* to at least one worker, by the last request */
+        bool is_requested; /* the last request named workers */
         int last_error;    /* of the last request, said once until it changes */
-        FlushPriority own; /* what this process gave by itself */
+        FlushPriority own; /* the workers that this process has raised by itself */
 } SyncerPriority;
 
 /* socket_path must outlive it. Without it, or without a socket, what can be done is done by this process. */
 void priority_init(SyncerPriority *priority, const char *socket_path);
 
 /* Goes through a request that names no worker. */
-void priority_rehearse(const SyncerPriority *priority);
+void priority_self_test(const SyncerPriority *priority);
 
-/* Takes priority back from all. */
+/* Restores all nice values. */
 void priority_done(SyncerPriority *priority);
 
-/* Only these shall have priority. With no workers: all get back what they had; costs nothing if none has
- * priority. */
+/* Only these workers must have priority. With no workers all nice values are restored; that costs nothing if
+ * none was changed. */
 void priority_set(SyncerPriority *priority, const FlushWorkers *workers);

@@ -154,24 +154,6 @@ static void end_self_test(Syncer *syncer) {
         syncer->handlers.self_tested(syncer->self_test.result, syncer->userdata);
 }
 
-bool syncer_is_syncing(const Syncer *syncer) {
-        return syncer->batch.active || syncer->everything.active ||
-               singles_deadline_usec(&syncer->singles) != USEC_INFINITY;
-}
-
-static void release_flush_workers(Syncer *syncer) {
-        static const FlushWorkers none = {};
-
-        priority_set(&syncer->priority, &none);
-}
-
-void syncer_set_flush_workers(Syncer *syncer, const FlushWorkers *workers) {
-        if (syncer_is_syncing(syncer))
-                priority_set(&syncer->priority, workers);
-        else
-                release_flush_workers(syncer);
-}
-
 /* Ends what is complete or timed out. Handlers are called last, since they may make requests. */
 static void advance(Syncer *syncer, uint64_t now_usec) {
         Batch *batch = &syncer->batch;
@@ -185,8 +167,6 @@ static void advance(Syncer *syncer, uint64_t now_usec) {
         singles_expire(&syncer->singles, now_usec);
         if (syncer->self_test.active && self_test_is_complete(&syncer->self_test))
                 end_self_test(syncer);
-        if (!syncer_is_syncing(syncer))
-                release_flush_workers(syncer);
 }
 
 static void take_sample(Syncer *syncer, uint64_t now_usec) {
@@ -372,10 +352,14 @@ int syncer_self_test(Syncer *syncer) {
         if (syncer->batch.active || syncer->self_test.active)
                 return -EBUSY;
 
-        priority_rehearse(&syncer->priority);
+        priority_self_test(&syncer->priority);
         r = self_test_begin(&syncer->self_test, usec_now(CLOCK_MONOTONIC));
         schedule(syncer);
         return r;
+}
+
+void syncer_set_flush_workers(Syncer *syncer, const FlushWorkers *workers) {
+        priority_set(&syncer->priority, workers);
 }
 
 void syncer_ensure_helpers(Syncer *syncer) {

@@ -83,11 +83,8 @@ int syncer_sync_filesystems(Syncer *syncer, uint64_t timeout_usec);
  * syncer_ensure_helpers(). */
 bool syncer_is_handing_out(const Syncer *syncer);
 
-/* Whether a sync is under way that has neither ended nor timed out. */
-bool syncer_is_syncing(const Syncer *syncer);
-
-/* Gives these flush workers priority for as long as they are passed here and syncer_is_syncing(). To be
- * called after each scan. */
+/* Gives these flush workers priority, and restores the nice values of others that have it (flush-priority.h).
+ * Must be repeated within FLUSH_PRIORITY_LEASE_USEC while it is to last. */
 void syncer_set_flush_workers(Syncer *syncer, const FlushWorkers *workers);
 
 /* Syncs the filesystem, of any type, that holds an absolute path, whatever else is under way. -EINVAL or

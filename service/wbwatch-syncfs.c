@@ -79,7 +79,7 @@ static void prepare(void) {
                        "late while all CPUs are busy");
 
         (void) syncfs_serve(&request, syncfs_request_size(&request), &reply, NULL);
-        flush_priority_rehearse();
+        flush_priority_self_test();
 }
 
 static void run_helper(void *userdata) {
@@ -119,15 +119,18 @@ static void on_signal(int signal_number) {
         terminated = 1;
 }
 
-/* SIGTERM arrives in ppoll(2) only. */
-static void watch_sigterm(void) {
+/* These signals arrive in ppoll(2) only. */
+static void watch_signals(void) {
+        static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
         const struct sigaction action = { .sa_handler = on_signal };
         sigset_t mask;
 
         (void) sigemptyset(&mask);
-        (void) sigaddset(&mask, SIGTERM);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
+                (void) sigaddset(&mask, signals[i]);
+                (void) sigaction(signals[i], &action, NULL);
+        }
         (void) sigprocmask(SIG_BLOCK, &mask, NULL);
-        (void) sigaction(SIGTERM, &action, NULL);
 }
 
 /* The socket may come from a unit of an earlier version, which has one descriptor. */
@@ -137,6 +140,12 @@ static bool has_priority_socket(void) {
 
         return getsockopt(PRIORITY_FD, SOL_SOCKET, SO_TYPE, &type, &size) >= 0 && type == SOCK_DGRAM;
 }
+
+/* The flush workers that have priority, and until when without another datagram. */
+typedef struct Lease {
+        FlushPriority priority;
+        uint64_t end_usec;
+} Lease;
 
 /* Says it once until it changes: each scan of wbwatchd repeats it. */
 static void report_priority(int r) {
@@ -149,28 +158,53 @@ static void report_priority(int r) {
         last_error = r;
 }
 
-/* Serves connections and datagrams until SIGTERM. */
-static void serve(int pressure_fd) {
-        static const struct timespec lease = { .tv_sec = FLUSH_PRIORITY_LEASE_USEC / USEC_PER_SEC };
+static void receive_workers(Lease *lease) {
+        int r = flush_priority_receive(&lease->priority, PRIORITY_FD);
+
+        if (r == -EAGAIN)
+                return;
+        lease->end_usec = usec_now(CLOCK_MONOTONIC) + FLUSH_PRIORITY_LEASE_USEC;
+        report_priority(r);
+}
+
+static void end_lease(Lease *lease) {
         static const FlushWorkers none = {};
-        static const sigset_t unblocked = {};
+
+        report_priority(flush_priority_set(&lease->priority, &none));
+}
+
+/* Waits for a connection, a datagram, the end of the lease, or a signal. Returns as ppoll(2). */
+static int await_input(const Lease *lease, struct pollfd *fds, nfds_t n_fds) {
+        uint64_t usec = usec_subtract(lease->end_usec, usec_now(CLOCK_MONOTONIC));
+        struct timespec timeout = {
+                .tv_sec = (time_t) (usec / USEC_PER_SEC),
+                .tv_nsec = (long) (usec % USEC_PER_SEC * NSEC_PER_USEC),
+        };
+        sigset_t unblocked;
+
+        (void) sigemptyset(&unblocked);
+        return ppoll(fds, n_fds, lease->priority.n > 0 ? &timeout : NULL, &unblocked);
+}
+
+/* Serves connections and datagrams until a signal ends it. */
+static void serve(int pressure_fd) {
         struct pollfd fds[] = {
                 { .fd = LISTEN_FD, .events = POLLIN },
                 { .fd = has_priority_socket() ? PRIORITY_FD : -1, .events = POLLIN },
         };
-        FlushPriority priority = {};
+        Lease lease = {};
 
         while (!terminated) {
-                int n = ppoll(fds, ELEMENTSOF(fds), priority.n > 0 ? &lease : NULL, &unblocked);
+                int n = await_input(&lease, fds, ELEMENTSOF(fds));
 
-                if (n == 0)
-                        report_priority(flush_priority_set(&priority, &none));
                 if (n > 0 && fds[1].revents != 0)
-                        report_priority(flush_priority_receive(&priority, PRIORITY_FD));
+                        receive_workers(&lease);
+                if (lease.priority.n > 0 && usec_now(CLOCK_MONOTONIC) >= lease.end_usec)
+                        end_lease(&lease);
                 if (n > 0 && fds[0].revents != 0)
                         accept_one(LISTEN_FD, pressure_fd);
         }
-        (void) flush_priority_set(&priority, &none);
+        end_lease(&lease);
 }
 
 int main(int argc, char **argv) {
@@ -196,7 +230,7 @@ int main(int argc, char **argv) {
         /* The kernel reaps helpers that end. */
         (void) signal(SIGCHLD, SIG_IGN);
         prepare();
-        watch_sigterm();
+        watch_signals();
         serve(pressure_fd);
         return EXIT_SUCCESS;
 }

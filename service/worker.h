@@ -52,8 +52,9 @@ const char *worker_name_work(const char *name);
  * backing device (fs/fs-writeback.c: wb_workfn()). */
 bool worker_name_flushes(const char *name);
 
-/* The first flush workers that a scan saw. More filesystems are rarely written back at the same time. */
-#define FLUSH_WORKERS_MAX 16
+/* The first flush workers that a scan saw. There are several for a filesystem: one for each control group
+ * with inodes that are being written. */
+#define FLUSH_WORKERS_MAX 64
 
 typedef struct FlushWorkers {
         uint32_t n;

@@ -68,7 +68,7 @@ static int set(Fixture *f, unsigned n, const pid_t *pids) {
 }
 
 /* Each gets back what it had, as soon as it is not among the workers any more. */
-static void test_give_and_take(Fixture *f, gconstpointer data) {
+static void test_raise_and_restore(Fixture *f, gconstpointer data) {
         const pid_t pids[] = {
                 add_thread(f, FLUSHING, FLAGS_WORKER, 0),
                 add_thread(f, "kworker/u8:4+flush-btrfs-1", FLAGS_WORKER, 5),
@@ -84,7 +84,6 @@ static void test_give_and_take(Fixture *f, gconstpointer data) {
         g_assert_no_errno(set(f, 2, pids + 1));
         g_assert_cmpint(nice_of(pids[0]), ==, 0);
         g_assert_cmpint(nice_of(pids[1]), ==, FLUSH_PRIORITY_NICE);
-        g_assert_cmpint(nice_of(pids[2]), ==, FLUSH_PRIORITY_NICE);
 
         g_assert_no_errno(set(f, 0, pids));
         g_assert_cmpint(nice_of(pids[1]), ==, 5);
@@ -113,24 +112,53 @@ static void test_others(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(f->priority.n, ==, 0);
 }
 
-/* A worker that is gone, whose pid is another's by now, or whose nice value somebody else has set. */
+/* A worker that is gone, whose pid is by now that of a process or of another worker, or whose nice value
+ * somebody else has set. */
 static void test_changed(Fixture *f, gconstpointer data) {
         const pid_t gone = add_thread(f, FLUSHING, FLAGS_WORKER, 0),
                     reused = add_thread(f, FLUSHING, FLAGS_WORKER, 3),
+                    another = add_thread(f, FLUSHING, FLAGS_WORKER, 3),
                     changed = add_thread(f, FLUSHING, FLAGS_WORKER, 3);
         g_autofree char *folder = g_strdup_printf("%d", (int) gone),
                         *stat = g_strdup_printf("%s/stat", folder);
 
-        g_assert_no_errno(set(f, 3, (const pid_t[]){ gone, reused, changed }));
+        g_assert_no_errno(set(f, 4, (const pid_t[]){ gone, reused, another, changed }));
         g_assert_cmpint(nice_of(changed), ==, FLUSH_PRIORITY_NICE);
         fake_proc_remove(&f->proc, stat);
         fake_proc_add(&f->proc, reused, "cat", FLAGS_USER, 200);
+        fake_proc_add(&f->proc, another, "kworker/0:1H-kblockd", FLAGS_WORKER, 200);
         g_assert_no_errno(setpriority(PRIO_PROCESS, (id_t) changed, 7));
 
         g_assert_no_errno(set(f, 0, NULL));
         g_assert_cmpint(nice_of(reused), ==, FLUSH_PRIORITY_NICE);
+        g_assert_cmpint(nice_of(another), ==, FLUSH_PRIORITY_NICE);
         g_assert_cmpint(nice_of(changed), ==, 7);
         g_assert_cmpuint(f->priority.n, ==, 0);
+}
+
+/* What was left by a program that was killed. */
+static void test_left_over(Fixture *f, gconstpointer data) {
+        const pid_t pid = add_thread(f, FLUSHING, FLAGS_WORKER, FLUSH_PRIORITY_NICE);
+
+        g_assert_no_errno(set(f, 1, &pid));
+        g_assert_cmpint(nice_of(pid), ==, FLUSH_PRIORITY_NICE);
+        g_assert_no_errno(set(f, 0, NULL));
+        g_assert_cmpint(nice_of(pid), ==, 0);
+}
+
+/* As with hidepid=; a worker that has ended is no error. */
+static void test_hidden(Fixture *f, gconstpointer data) {
+        const pid_t pid = add_thread(f, FLUSHING, FLAGS_WORKER, 0);
+        g_autofree char *stat = g_strdup_printf("%d/stat", (int) pid);
+
+        fake_proc_remove(&f->proc, stat);
+        g_assert_cmpint(set(f, 1, &pid), ==, -EPERM);
+        g_assert_cmpint(nice_of(pid), ==, 0);
+
+        g_assert_no_errno(kill(pid, SIGKILL));
+        g_assert_no_errno(waitpid(pid, NULL, 0));
+        f->n_pids--;
+        g_assert_no_errno(set(f, 1, &pid));
 }
 
 /* As many as there is room for; whoever leaves makes room. */
@@ -181,7 +209,7 @@ static void test_datagrams(Fixture *f, gconstpointer data) {
         g_assert_cmpint(nice_of(first), ==, 0);
         g_assert_cmpint(nice_of(last), ==, FLUSH_PRIORITY_NICE);
 
-        g_assert_no_errno(flush_priority_receive(&f->priority, fds[1]));
+        g_assert_cmpint(flush_priority_receive(&f->priority, fds[1]), ==, -EAGAIN);
         g_assert_cmpint(send(fds[0], workers, sizeof(workers[0]) - 1, 0), >, 0);
         g_assert_cmpint(flush_priority_receive(&f->priority, fds[1]), ==, -EBADMSG);
         g_assert_cmpint(send(fds[0], workers, sizeof(workers), 0), >, 0);
@@ -206,9 +234,11 @@ int main(int argc, char **argv) {
         }
         g_assert_no_errno(setpriority(PRIO_PROCESS, 0, 0));
 
-        ADD("give-and-take", test_give_and_take);
+        ADD("raise-and-restore", test_raise_and_restore);
         ADD("others", test_others);
         ADD("changed", test_changed);
+        ADD("left-over", test_left_over);
+        ADD("hidden", test_hidden);
         ADD("many", test_many);
         ADD("refused", test_refused);
         ADD("datagrams", test_datagrams);

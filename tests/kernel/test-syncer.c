@@ -28,6 +28,7 @@
 
 #include "fake-proc.h"
 #include "flush-priority.h"
+#include "log.h"
 #include "own-disk.h"
 #include "process-info.h"
 #include "syncer.h"
@@ -1410,7 +1411,7 @@ static void test_program_capabilities(Fixture *f, gconstpointer data) {
 
         for (size_t i = 0; i < ELEMENTSOF(sets); i++) {
                 g_assert_cmphex(process_status_mask(pid, sets[i]), ==,
-                                CAP_TO_MASK(CAP_DAC_READ_SEARCH) | CAP_TO_MASK(CAP_SYS_NICE));
+                                given_capabilities() & ~(uint64_t) CAP_TO_MASK(CAP_SYS_RESOURCE));
                 g_assert_cmphex(process_status_mask(child_of(pid), sets[i]), ==,
                                 streq(sets[i], "\nCapAmb:\t") ? 0 : CAP_TO_MASK(CAP_DAC_READ_SEARCH));
         }
@@ -1489,22 +1490,6 @@ static void await_nice(pid_t pid, int nice) {
         }
 }
 
-/* Begins a sync that hangs until its device is released. */
-static void begin_hanging_sync(Fixture *f, dev_t device) {
-        plan(device, BEHAVE_HANG);
-        g_assert_no_errno(syncer_sync_filesystems(f->syncer, LONG_USEC));
-        g_assert_true(syncer_is_syncing(f->syncer));
-        AWAIT(f, sem_trywait(&shared->entered) == 0);
-}
-
-static void end_hanging_sync(Fixture *f) {
-        unsigned n = f->n_synced;
-
-        release(1);
-        AWAIT(f, f->n_synced > n);
-        g_assert_false(syncer_is_syncing(f->syncer));
-}
-
 /* Returns the number of workers that the next datagram names, or -1 if there is none. */
 static int receive_workers(int fd, pid_t *ret_first) {
         FlushWorkers workers;
@@ -1517,33 +1502,32 @@ static int receive_workers(int fd, pid_t *ret_first) {
         return (int) workers.n;
 }
 
-/* The daemon names them during a sync, and none at its end. */
+static const FlushWorkers no_workers = {};
+
+/* The daemon names them, and none in the end. */
 static void test_flush_workers_named(Fixture *f, gconstpointer data) {
         _cleanup_close_ int fd = bind_socket(PRIORITY_SOCKET, SOCK_DGRAM);
-        const FlushWorkers workers = { .n = 1, .pids = { 12345 } }, none = {};
-        dev_t device = add_disk(f);
+        const FlushWorkers workers = { .n = 1, .pids = { 12345 } };
         pid_t first = 0;
 
+        (void) add_disk(f);
         f->priority_path = PRIORITY_SOCKET;
         start_syncer(f, NULL);
-        syncer_set_flush_workers(f->syncer, &workers);
+        syncer_set_flush_workers(f->syncer, &no_workers);
         g_assert_cmpint(receive_workers(fd, &first), ==, -1);
 
-        begin_hanging_sync(f, device);
-        syncer_set_flush_workers(f->syncer, &none);
-        g_assert_cmpint(receive_workers(fd, &first), ==, -1);
         syncer_set_flush_workers(f->syncer, &workers);
         g_assert_cmpint(receive_workers(fd, &first), ==, 1);
         g_assert_cmpint(first, ==, 12345);
-        /* As often as it is called: without that the other side takes this process for dead. */
+        /* Whenever it is called: without that the other side takes this process for dead. */
         syncer_set_flush_workers(f->syncer, &workers);
         g_assert_cmpint(receive_workers(fd, &first), ==, 1);
-        end_hanging_sync(f);
+        syncer_set_flush_workers(f->syncer, &no_workers);
         g_assert_cmpint(receive_workers(fd, &first), ==, 0);
+        syncer_set_flush_workers(f->syncer, &no_workers);
         g_assert_cmpint(receive_workers(fd, &first), ==, -1);
 
-        /* So does its own end, in the middle of a sync. */
-        begin_hanging_sync(f, device);
+        /* So does its own end. */
         syncer_set_flush_workers(f->syncer, &workers);
         g_assert_cmpint(receive_workers(fd, &first), ==, 1);
         f->syncer = syncer_free(f->syncer);
@@ -1551,45 +1535,89 @@ static void test_flush_workers_named(Fixture *f, gconstpointer data) {
         (void) unlink(PRIORITY_SOCKET);
 }
 
+/* What a filter forbids shows itself at the start. */
+static void test_flush_workers_self_test(Fixture *f, gconstpointer data) {
+        _cleanup_close_ int fd = bind_socket(PRIORITY_SOCKET, SOCK_DGRAM);
+        pid_t first = 0;
+
+        (void) add_disk(f);
+        f->priority_path = PRIORITY_SOCKET;
+        start_syncer(f, NULL);
+        self_test(f);
+        g_assert_cmpint(receive_workers(fd, &first), ==, 0);
+        (void) unlink(PRIORITY_SOCKET);
+}
+
 /* Where nobody listens, a process with the capability does it by itself. */
 static void test_flush_workers_alone(Fixture *f, gconstpointer data) {
-        pid_t pid = start_flush_worker();
-        const FlushWorkers workers = { .n = 1, .pids = { pid } };
-        dev_t device = add_disk(f);
+        pid_t pid;
 
+        if (!(given_capabilities() & CAP_TO_MASK(CAP_SYS_NICE))) {
+                g_test_skip("needs CAP_SYS_NICE");
+                return;
+        }
+
+        pid = start_flush_worker();
+        (void) add_disk(f);
         f->priority_path = data;
         start_syncer(f, NULL);
-        begin_hanging_sync(f, device);
-        syncer_set_flush_workers(f->syncer, &workers);
+        syncer_set_flush_workers(f->syncer, &(FlushWorkers){ .n = 1, .pids = { pid } });
         g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) pid), ==, FLUSH_PRIORITY_NICE);
-        end_hanging_sync(f);
+        syncer_set_flush_workers(f->syncer, &no_workers);
         g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) pid), ==, 0);
         stop_flush_worker(pid);
 }
 
-/* The program obeys; gives their nice values back when the daemon says so, when it says nothing any more, and
+/* The log has the reason once: that nobody listens, since this process lacks the capability. */
+static void test_flush_workers_refused(Fixture *f, gconstpointer data) {
+        const FlushWorkers workers = { .n = 1, .pids = { 12345 } };
+
+        if (!g_test_subprocess()) {
+                g_test_trap_subprocess(NULL, PATIENCE_USEC, G_TEST_SUBPROCESS_DEFAULT);
+                g_test_trap_assert_passed();
+                g_test_trap_assert_stderr("*Can't give flush workers priority*No such file or directory*");
+                g_test_trap_assert_stderr_unmatched("*Can't give*Can't give*");
+                return;
+        }
+
+        g_assert_no_errno(setresuid(12345, 12345, 12345));
+        log_set_max_level(LOG_INFO);
+        f->priority_path = "/tmp/nobody-listens-here";
+        start_syncer(f, NULL);
+        syncer_set_flush_workers(f->syncer, &workers);
+        syncer_set_flush_workers(f->syncer, &workers);
+}
+
+/* The program obeys; and restores nice values when the daemon says so, when it says nothing any more, and
  * when it ends itself. */
 static void test_program_flush_workers(Fixture *f, gconstpointer data) {
         _cleanup_close_ int listen_fd = listen_at_socket(),
                             priority_fd = bind_socket(PRIORITY_SOCKET, SOCK_DGRAM);
-        pid_t worker = start_flush_worker(), pid;
-        const FlushWorkers workers = { .n = 1, .pids = { worker } };
-        dev_t device = add_disk(f);
+        pid_t worker, pid;
+        uint64_t sent_usec;
+        FlushWorkers workers = { .n = 1 };
         int status;
 
+        if (!(given_capabilities() & CAP_TO_MASK(CAP_SYS_NICE))) {
+                g_test_skip("needs CAP_SYS_NICE");
+                return;
+        }
+
+        worker = workers.pids[0] = start_flush_worker();
+        (void) add_disk(f);
         f->priority_path = PRIORITY_SOCKET;
         pid = start_program_with(listen_fd, priority_fd, 0, true);
         start_syncer(f, NULL);
-        begin_hanging_sync(f, device);
         syncer_set_flush_workers(f->syncer, &workers);
         await_nice(worker, FLUSH_PRIORITY_NICE);
-        end_hanging_sync(f);
+        syncer_set_flush_workers(f->syncer, &no_workers);
         await_nice(worker, 0);
 
-        begin_hanging_sync(f, device);
+        sent_usec = usec_now(CLOCK_MONOTONIC);
         syncer_set_flush_workers(f->syncer, &workers);
         await_nice(worker, FLUSH_PRIORITY_NICE);
         await_nice(worker, 0);
+        g_assert_cmpuint(usec_now(CLOCK_MONOTONIC) - sent_usec, >=, FLUSH_PRIORITY_LEASE_USEC);
 
         syncer_set_flush_workers(f->syncer, &workers);
         await_nice(worker, FLUSH_PRIORITY_NICE);
@@ -1648,6 +1676,8 @@ int main(int argc, char **argv) {
         ADD("program-outside", NULL, test_program_outside);
         ADD("program-capabilities", NULL, test_program_capabilities);
         ADD("flush-workers-named", NULL, test_flush_workers_named);
+        ADD("flush-workers-self-test", NULL, test_flush_workers_self_test);
+        ADD("flush-workers-refused", NULL, test_flush_workers_refused);
         ADD("flush-workers-alone", NULL, test_flush_workers_alone);
         ADD("flush-workers-nobody", "/tmp/nobody-listens-here", test_flush_workers_alone);
         ADD("program-flush-workers", NULL, test_program_flush_workers);

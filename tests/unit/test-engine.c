@@ -2488,7 +2488,7 @@ static void test_wakes_during_an_episode(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(run_until(f, EVENT_EPISODE_STARTED, SECONDS(10)), !=, NEVER);
         g_assert_cmpuint(wake_usec(f), ==, f->now.monotonic_usec + EPISODE_SCAN_USEC);
 
-        engine_set_scan_cost(f->engine, SECONDS(0.05));
+        engine_set_scan_cost(f->engine, SECONDS(0.125));
         g_assert_cmpuint(wake_usec(f), ==, f->now.monotonic_usec + SECONDS(0.5));
         engine_set_scan_cost(f->engine, SECONDS(0.5));
         g_assert_cmpuint(wake_usec(f), ==, f->now.monotonic_usec + SECONDS(1));

@@ -6,8 +6,7 @@
  *   # 0 started at T                                 CLOCK_REALTIME in microseconds, to compare with others
  *   t_ms pid starttime_ticks state cpu_ticks name    a worker of this scan, running (+) or idle (-)
  *   t_ms                                             a scan that found none
- *   # t_ms nice N pid name                           a worker that flushes, or last did, with a nice value
- * below 0
+ *   # t_ms nice N pid state name                    a worker that flushes, or last did, if N is below 0
  *
  * Ends after SECONDS, or when QUIET seconds have passed since the last scan that found one running (after the
  * first that did), or on SIGTERM. It must work while the workers use all CPUs: so it has a real-time priority
@@ -66,12 +65,14 @@ static ssize_t read_small(int directory, const char *name, char *buffer, size_t 
 
 /* stat: the text from the end of the name on. */
 static void print_priority(const char *pid, const char *name, const char *end, int64_t time_msec) {
+        char state;
         int nice;
 
-        if (sscanf(end, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %d", &nice) == 1 &&
+        if (sscanf(end, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %d", &state,
+                   &nice) == 2 &&
             nice < 0)
-                printf("# %lld nice %d %s %.*s\n", (long long) time_msec, nice, pid, (int) (end - name),
-                       name);
+                printf("# %lld nice %d %s %c %.*s\n", (long long) time_msec, nice, pid, state,
+                       (int) (end - name), name);
 }
 
 /* Prints one line if pid is such a worker. Returns 1 if it runs, 0 if it is idle, -1 if it is no such worker.
