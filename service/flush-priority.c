@@ -62,7 +62,7 @@ static bool is_raised(const FlushPriority *priority, const Worker *worker) {
 /* Restores the nice value of the i-th worker. */
 static int restore(const FlushPriority *priority, size_t i) {
         pid_t pid = priority->raised[i].pid;
-        Worker worker;
+        Worker worker = {};
         int r, now;
 
         if (read_worker(priority, pid, &worker) < 0 || worker.start_time != priority->raised[i].start_time)
@@ -75,8 +75,8 @@ static int restore(const FlushPriority *priority, size_t i) {
 }
 
 static int raise_priority(FlushPriority *priority, pid_t pid) {
-        Worker worker;
-        int r, nice;
+        Worker worker = {};
+        int r, nice = 0;
 
         /* For system calls 0 is this process. */
         if (pid <= 0)

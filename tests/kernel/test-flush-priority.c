@@ -63,7 +63,8 @@ static int nice_of(pid_t pid) {
 static int set(Fixture *f, unsigned n, const pid_t *pids) {
         FlushWorkers workers = { .n = n };
 
-        memcpy(workers.pids, pids, n * sizeof(*pids));
+        if (n > 0)
+                memcpy(workers.pids, pids, n * sizeof(*pids));
         return flush_priority_set(&f->priority, &workers);
 }
 

@@ -1244,7 +1244,8 @@ static void test_episode_is_not_ended_by_gaps(Fixture *f, gconstpointer data) {
         assert_none(f, EVENT_EPISODE_ENDED);
 }
 
-/* The worker of the stall of 2026 waits for an instant again and again. A scan a second would find just that. */
+/* The worker of the stall of 2026 waits for an instant again and again. A scan a second would find just that.
+ */
 static void test_waits_for_an_instant(Fixture *f, gconstpointer data) {
         pause_for(f, USEC_INFINITY);
         begin(f, 1, 0);
