@@ -59,19 +59,21 @@ static bool is_raised(const FlushPriority *priority, const Worker *worker) {
         return false;
 }
 
-/* Restores the nice value of the i-th worker. */
+/* Restores the nice value of the i-th worker. A worker that is gone, or whose nice value somebody else has
+ * set, needs nothing. */
 static int restore(const FlushPriority *priority, size_t i) {
         pid_t pid = priority->raised[i].pid;
         Worker worker = {};
         int r, now;
 
-        if (read_worker(priority, pid, &worker) < 0 || worker.start_time != priority->raised[i].start_time)
+        r = read_worker(priority, pid, &worker);
+        if (r >= 0 && worker.start_time != priority->raised[i].start_time)
                 return 0;
-
-        r = read_nice(pid, &now);
+        if (r >= 0)
+                r = read_nice(pid, &now);
         if (r >= 0 && now == FLUSH_PRIORITY_NICE)
                 r = set_nice(pid, priority->raised[i].nice);
-        return r == -ESRCH ? 0 : r;
+        return r == -ENOENT || r == -ESRCH || r == -EBADMSG ? 0 : r;
 }
 
 static int raise_priority(FlushPriority *priority, pid_t pid) {
@@ -111,14 +113,14 @@ int flush_priority_set(FlushPriority *priority, const FlushWorkers *workers) {
         size_t n_kept = 0;
         int result = 0;
 
-        for (size_t i = 0; i < priority->n; i++)
-                if (has_pid(workers, priority->raised[i].pid))
-                        priority->raised[n_kept++] = priority->raised[i];
-                else {
-                        int r = restore(priority, i);
+        for (size_t i = 0; i < priority->n; i++) {
+                bool is_named = has_pid(workers, priority->raised[i].pid);
+                int r = is_named ? 0 : restore(priority, i);
 
-                        result = result < 0 ? result : r;
-                }
+                if (is_named || r < 0)
+                        priority->raised[n_kept++] = priority->raised[i];
+                result = result < 0 ? result : r;
+        }
         priority->n = n_kept;
 
         for (uint32_t i = 0; i < workers->n; i++) {

@@ -20,8 +20,9 @@
 /* After this time without a datagram the sender is taken for dead, until the next one. */
 #define FLUSH_PRIORITY_LEASE_USEC (5 * USEC_PER_SEC)
 
-/* Nearly the lowest nice value, thus nearly the highest priority (setpriority(2)). Nobody else uses it for
- * kernel workers, whose own ones are 0 and -20: a worker that has it was left with it. */
+/* Nearly the lowest nice value, thus nearly the highest priority (setpriority(2)). The kernel's own ones are
+ * 0 and -20. So a worker that has it was left with it by a program that was killed, unless an administrator
+ * chose just that for the workqueue; it gets 0. */
 #define FLUSH_PRIORITY_NICE (-19)
 
 /* Which workers have been raised. All zero: none. */
@@ -35,10 +36,10 @@ typedef struct FlushPriority {
         } raised[FLUSH_WORKERS_MAX];
 } FlushPriority;
 
-/* Gives these workers priority, and restores the nice values of all others that have it. What is no kernel
- * worker that flushes, or whose nice value somebody else has changed, is left alone. Returns the negative
- * errno of the first that failed: -EPERM or -EACCES without the capability, or where /proc hides the worker
- * (hidepid=). */
+/* Gives these workers priority, and restores the nice values of all others that have it; where that fails the
+ * next call tries again. What is no kernel worker that flushes, or whose nice value somebody else has
+ * changed, is left alone. Returns the negative errno of the first that failed: -EPERM or -EACCES without the
+ * capability, or where /proc hides the worker (hidepid=). */
 int flush_priority_set(FlushPriority *priority, const FlushWorkers *workers);
 
 /* Receives all datagrams that wait, and executes the last one. Returns as flush_priority_set(), -EBADMSG for

@@ -299,7 +299,7 @@ static void manager_execute(Manager *manager) {
         while (manager_execute_once(manager))
                 ;
 
-        if (!engine_sync(manager->engine))
+        if (!engine_episode(manager->engine))
                 syncer_set_flush_workers(manager->syncer, &none);
         manager_notify_status(manager);
         manager_set_timer(manager);
@@ -390,7 +390,8 @@ static void manager_scan(Manager *manager) {
         manager->last_scan_usec = now.monotonic_usec;
         manager->early_scan_usec = USEC_INFINITY;
         manager_execute(manager);
-        if (engine_sync(manager->engine))
+        /* A scan that did not see all must not end anybody's priority. */
+        if (engine_episode(manager->engine) && r >= 0 && scan.trouble >= 0)
                 syncer_set_flush_workers(manager->syncer, &scan.flush_workers);
 
         if (r < 0)

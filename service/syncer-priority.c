@@ -59,7 +59,8 @@ void priority_set(SyncerPriority *priority, const FlushWorkers *workers) {
                 r = flush_priority_set(&priority->own, workers);
         priority->is_requested = workers->n > 0;
 
-        if (r < 0 && r != priority->last_error)
+        if (r < 0 && r != priority->last_error) {
                 log_info("Can't give flush workers priority, so syncs may take longer: %s", errno_text(-r));
-        priority->last_error = r;
+                priority->last_error = r;
+        }
 }

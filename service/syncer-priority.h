@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Has the flush workers get priority (flush-priority.h): by wbwatch-syncfs, which holds the capability for
- * it; or by itself, where nobody listens and this process has that capability. Never blocks.
+ * Requests priority for flush workers (flush-priority.h) from wbwatch-syncfs, which holds the capability for
+ * it; or gives it itself, where nobody listens and this process has that capability. Never blocks.
  */
 
 #include "flush-priority.h"
@@ -12,7 +12,7 @@ typedef struct SyncerPriority {
         const char *socket_path; /* of wbwatch-syncfs, or NULL */
         int fd;
         bool is_requested; /* the last request named workers */
-        int last_error;    /* of the last request, said once until it changes */
+        int last_error;    /* logged once until another one occurs */
         FlushPriority own; /* the workers that this process has raised by itself */
 } SyncerPriority;
 

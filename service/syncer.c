@@ -16,6 +16,11 @@
 #define TIMER_PRIORITY (SD_EVENT_PRIORITY_IMPORTANT - 10)
 #define TIMER_ACCURACY_USEC (10 * USEC_PER_MSEC)
 
+/* How long a system call is taken to write, not to hang. */
+#define PRIORITY_MAX_USEC USEC_PER_MINUTE
+
+static const FlushWorkers no_workers;
+
 struct Syncer {
         sd_event *event;
         sd_event_source *timer;
@@ -154,6 +159,22 @@ static void end_self_test(Syncer *syncer) {
         syncer->handlers.self_tested(syncer->self_test.result, syncer->userdata);
 }
 
+/* Whether a helper makes a system call that syncs, and does not seem to hang on its disk, where priority does
+ * not help. */
+static bool is_in_kernel(Syncer *syncer, uint64_t now_usec) {
+        FOREACH_SLOT (slot, &syncer->pool)
+                if ((slot->task == TASK_FILESYSTEM || slot->task == TASK_SINGLE ||
+                     slot->task == TASK_EVERYTHING) &&
+                    usec_subtract(now_usec, slot->since_usec) < PRIORITY_MAX_USEC)
+                        return true;
+        return false;
+}
+
+void syncer_set_flush_workers(Syncer *syncer, const FlushWorkers *workers) {
+        priority_set(&syncer->priority,
+                     is_in_kernel(syncer, usec_now(CLOCK_MONOTONIC)) ? workers : &no_workers);
+}
+
 /* Ends what is complete or timed out. Handlers are called last, since they may make requests. */
 static void advance(Syncer *syncer, uint64_t now_usec) {
         Batch *batch = &syncer->batch;
@@ -167,6 +188,8 @@ static void advance(Syncer *syncer, uint64_t now_usec) {
         singles_expire(&syncer->singles, now_usec);
         if (syncer->self_test.active && self_test_is_complete(&syncer->self_test))
                 end_self_test(syncer);
+        if (!is_in_kernel(syncer, now_usec))
+                priority_set(&syncer->priority, &no_workers);
 }
 
 static void take_sample(Syncer *syncer, uint64_t now_usec) {
@@ -356,10 +379,6 @@ int syncer_self_test(Syncer *syncer) {
         r = self_test_begin(&syncer->self_test, usec_now(CLOCK_MONOTONIC));
         schedule(syncer);
         return r;
-}
-
-void syncer_set_flush_workers(Syncer *syncer, const FlushWorkers *workers) {
-        priority_set(&syncer->priority, workers);
 }
 
 void syncer_ensure_helpers(Syncer *syncer) {

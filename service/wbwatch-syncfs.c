@@ -30,12 +30,20 @@
 /* The time before a retry if memory or descriptors are lacking. */
 #define PAUSE_USEC (100 * USEC_PER_MSEC)
 
+/* The time before it is tried again to restore a nice value. */
+#define RETRY_USEC USEC_PER_SEC
+
 /* The exit status after a wrong start, which must not be retried. */
 #define EXIT_USAGE 2
 
 static void complain(const char *what) {
+        static const struct timespec pause = { .tv_nsec = (long) (PAUSE_USEC * NSEC_PER_USEC) };
+        sigset_t unblocked;
+
         perror(what);
-        (void) usleep(PAUSE_USEC);
+        /* Signals that end the program arrive here, too: serve() would not see them while accept4() fails. */
+        (void) sigemptyset(&unblocked);
+        (void) ppoll(NULL, 0, &pause, &unblocked);
 }
 
 /* Before Linux 6.6 it takes CAP_SYS_RESOURCE to open the file of CPU pressure for writing, and none to use
@@ -147,15 +155,16 @@ typedef struct Lease {
         uint64_t end_usec;
 } Lease;
 
-/* Says it once until it changes: each scan of wbwatchd repeats it. */
+/* Logs an error once until another one occurs: each scan of wbwatchd repeats it. */
 static void report_priority(int r) {
         static int last_error;
 
-        if (r < 0 && r != last_error) {
-                errno = -r;
-                perror("wbwatch-syncfs: can't give a flush worker priority");
-        }
+        if (r >= 0 || r == last_error)
+                return;
+
         last_error = r;
+        errno = -r;
+        perror("wbwatch-syncfs: can't set the nice value of a flush worker");
 }
 
 static void receive_workers(Lease *lease) {
@@ -171,6 +180,8 @@ static void end_lease(Lease *lease) {
         static const FlushWorkers none = {};
 
         report_priority(flush_priority_set(&lease->priority, &none));
+        /* If that failed. */
+        lease->end_usec = usec_now(CLOCK_MONOTONIC) + RETRY_USEC;
 }
 
 /* Waits for a connection, a datagram, the end of the lease, or a signal. Returns as ppoll(2). */

@@ -1504,30 +1504,51 @@ static int receive_workers(int fd, pid_t *ret_first) {
 
 static const FlushWorkers no_workers = {};
 
-/* The daemon names them, and none in the end. */
+/* Begins a sync that hangs until end_hanging_sync(). */
+static void begin_hanging_sync(Fixture *f, dev_t device, uint64_t timeout_usec) {
+        plan(device, BEHAVE_HANG);
+        g_assert_no_errno(syncer_sync_filesystems(f->syncer, timeout_usec));
+        AWAIT(f, sem_trywait(&shared->entered) == 0);
+}
+
+static void end_hanging_sync(Fixture *f, const char *folder) {
+        release(1);
+        AWAIT(f, current(f, folder) == FILESYSTEM_OK);
+}
+
+/* The daemon names them while a helper syncs, and none afterwards. */
 static void test_flush_workers_named(Fixture *f, gconstpointer data) {
         _cleanup_close_ int fd = bind_socket(PRIORITY_SOCKET, SOCK_DGRAM);
         const FlushWorkers workers = { .n = 1, .pids = { 12345 } };
+        dev_t device = add_disk(f);
+        const char *folder = f->disks[0].folder;
         pid_t first = 0;
 
-        (void) add_disk(f);
         f->priority_path = PRIORITY_SOCKET;
         start_syncer(f, NULL);
-        syncer_set_flush_workers(f->syncer, &no_workers);
+        syncer_set_flush_workers(f->syncer, &workers);
         g_assert_cmpint(receive_workers(fd, &first), ==, -1);
 
+        begin_hanging_sync(f, device, SHORT_USEC);
+        syncer_set_flush_workers(f->syncer, &no_workers);
+        g_assert_cmpint(receive_workers(fd, &first), ==, -1);
         syncer_set_flush_workers(f->syncer, &workers);
         g_assert_cmpint(receive_workers(fd, &first), ==, 1);
         g_assert_cmpint(first, ==, 12345);
-        /* Whenever it is called: without that the other side takes this process for dead. */
+
+        /* Its timeout changes nothing. Each call sends one: otherwise the other side takes this process for
+         * dead. */
+        AWAIT(f, f->n_synced == 1);
+        g_assert_cmpint(receive_workers(fd, &first), ==, -1);
         syncer_set_flush_workers(f->syncer, &workers);
         g_assert_cmpint(receive_workers(fd, &first), ==, 1);
-        syncer_set_flush_workers(f->syncer, &no_workers);
+        end_hanging_sync(f, folder);
         g_assert_cmpint(receive_workers(fd, &first), ==, 0);
-        syncer_set_flush_workers(f->syncer, &no_workers);
+        syncer_set_flush_workers(f->syncer, &workers);
         g_assert_cmpint(receive_workers(fd, &first), ==, -1);
 
-        /* So does its own end. */
+        /* So does the end of the syncer. */
+        begin_hanging_sync(f, device, LONG_USEC);
         syncer_set_flush_workers(f->syncer, &workers);
         g_assert_cmpint(receive_workers(fd, &first), ==, 1);
         f->syncer = syncer_free(f->syncer);
@@ -1550,6 +1571,7 @@ static void test_flush_workers_self_test(Fixture *f, gconstpointer data) {
 
 /* Where nobody listens, a process with the capability does it by itself. */
 static void test_flush_workers_alone(Fixture *f, gconstpointer data) {
+        dev_t device;
         pid_t pid;
 
         if (!(given_capabilities() & CAP_TO_MASK(CAP_SYS_NICE))) {
@@ -1558,12 +1580,13 @@ static void test_flush_workers_alone(Fixture *f, gconstpointer data) {
         }
 
         pid = start_flush_worker();
-        (void) add_disk(f);
+        device = add_disk(f);
         f->priority_path = data;
         start_syncer(f, NULL);
+        begin_hanging_sync(f, device, LONG_USEC);
         syncer_set_flush_workers(f->syncer, &(FlushWorkers){ .n = 1, .pids = { pid } });
         g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) pid), ==, FLUSH_PRIORITY_NICE);
-        syncer_set_flush_workers(f->syncer, &no_workers);
+        end_hanging_sync(f, f->disks[0].folder);
         g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) pid), ==, 0);
         stop_flush_worker(pid);
 }
@@ -1571,6 +1594,9 @@ static void test_flush_workers_alone(Fixture *f, gconstpointer data) {
 /* The log has the reason once: that nobody listens, since this process lacks the capability. */
 static void test_flush_workers_refused(Fixture *f, gconstpointer data) {
         const FlushWorkers workers = { .n = 1, .pids = { 12345 } };
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct capabilities[_LINUX_CAPABILITY_U32S_3];
+        dev_t device;
 
         if (!g_test_subprocess()) {
                 g_test_trap_subprocess(NULL, PATIENCE_USEC, G_TEST_SUBPROCESS_DEFAULT);
@@ -1580,22 +1606,45 @@ static void test_flush_workers_refused(Fixture *f, gconstpointer data) {
                 return;
         }
 
-        g_assert_no_errno(setresuid(12345, 12345, 12345));
+        device = add_disk(f);
         log_set_max_level(LOG_INFO);
         f->priority_path = "/tmp/nobody-listens-here";
         start_syncer(f, NULL);
+        begin_hanging_sync(f, device, LONG_USEC);
+        g_assert_no_errno(syscall(SYS_capget, &header, capabilities));
+        capabilities[0].effective &= ~CAP_TO_MASK(CAP_SYS_NICE);
+        g_assert_no_errno(syscall(SYS_capset, &header, capabilities));
         syncer_set_flush_workers(f->syncer, &workers);
+        syncer_set_flush_workers(f->syncer, &no_workers);
         syncer_set_flush_workers(f->syncer, &workers);
+        end_hanging_sync(f, f->disks[0].folder);
 }
 
-/* The program obeys; and restores nice values when the daemon says so, when it says nothing any more, and
- * when it ends itself. */
+static void send_workers(const FlushWorkers *workers) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = PRIORITY_SOCKET };
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        g_assert_no_errno(fd);
+        g_assert_cmpint(sendto(fd, workers, sizeof(*workers), 0, (struct sockaddr *) &address,
+                               sizeof(address)),
+                        ==, sizeof(*workers));
+}
+
+static void connect_once(void) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = SOCKET };
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+        g_assert_no_errno(fd);
+        g_assert_no_errno(connect(fd, (struct sockaddr *) &address, sizeof(address)));
+}
+
+/* The program executes requests. It restores nice values when they are not requested any more, when no
+ * request comes any more, however many connections do, and when it ends. */
 static void test_program_flush_workers(Fixture *f, gconstpointer data) {
         _cleanup_close_ int listen_fd = listen_at_socket(),
                             priority_fd = bind_socket(PRIORITY_SOCKET, SOCK_DGRAM);
-        pid_t worker, pid;
-        uint64_t sent_usec;
-        FlushWorkers workers = { .n = 1 };
+        uint64_t sent_usec, end_usec;
+        pid_t first, second, pid;
         int status;
 
         if (!(given_capabilities() & CAP_TO_MASK(CAP_SYS_NICE))) {
@@ -1603,32 +1652,36 @@ static void test_program_flush_workers(Fixture *f, gconstpointer data) {
                 return;
         }
 
-        worker = workers.pids[0] = start_flush_worker();
-        (void) add_disk(f);
-        f->priority_path = PRIORITY_SOCKET;
+        first = start_flush_worker();
+        second = start_flush_worker();
         pid = start_program_with(listen_fd, priority_fd, 0, true);
-        start_syncer(f, NULL);
-        syncer_set_flush_workers(f->syncer, &workers);
-        await_nice(worker, FLUSH_PRIORITY_NICE);
-        syncer_set_flush_workers(f->syncer, &no_workers);
-        await_nice(worker, 0);
-
+        send_workers(&(FlushWorkers){ .n = 2, .pids = { first, second } });
+        await_nice(first, FLUSH_PRIORITY_NICE);
+        await_nice(second, FLUSH_PRIORITY_NICE);
         sent_usec = usec_now(CLOCK_MONOTONIC);
-        syncer_set_flush_workers(f->syncer, &workers);
-        await_nice(worker, FLUSH_PRIORITY_NICE);
-        await_nice(worker, 0);
+        send_workers(&(FlushWorkers){ .n = 1, .pids = { second } });
+        await_nice(first, 0);
+        g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) second), ==, FLUSH_PRIORITY_NICE);
+
+        end_usec = usec_now(CLOCK_MONOTONIC) + PATIENCE_USEC;
+        while (getpriority(PRIO_PROCESS, (id_t) second) != 0) {
+                g_assert_cmpuint(usec_now(CLOCK_MONOTONIC), <, end_usec);
+                connect_once();
+                g_usleep(100 * USEC_PER_MSEC);
+        }
         g_assert_cmpuint(usec_now(CLOCK_MONOTONIC) - sent_usec, >=, FLUSH_PRIORITY_LEASE_USEC);
 
-        syncer_set_flush_workers(f->syncer, &workers);
-        await_nice(worker, FLUSH_PRIORITY_NICE);
+        send_workers(&(FlushWorkers){ .n = 1, .pids = { first } });
+        await_nice(first, FLUSH_PRIORITY_NICE);
         g_assert_no_errno(kill(pid, SIGTERM));
         g_assert_no_errno(waitpid(pid, &status, 0));
         g_assert_cmpint(status, ==, 0);
-        g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) worker), ==, 0);
+        g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) first), ==, 0);
 
         (void) unlink(SOCKET);
         (void) unlink(PRIORITY_SOCKET);
-        stop_flush_worker(worker);
+        stop_flush_worker(first);
+        stop_flush_worker(second);
 }
 
 #define ADD(path, data, test) g_test_add("/syncer/" path, Fixture, data, set_up, test, tear_down)
