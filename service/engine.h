@@ -27,8 +27,8 @@ typedef enum EngineState {
 /* How often it is reported that automatic syncs are suspended. */
 #define ENGINE_PAUSE_REPORT_USEC USEC_PER_HOUR
 
-/* During an episode scans are at least this frequent, unless that costs too much. The mean that tells its end
- * is then that of 20 scans: of five, most may find a worker waiting that often waits for an instant. And
+/* During an episode scans are at least this frequent, unless that costs too much. The mean that decides its
+ * end is then that of 20 scans: of five, most may find a worker waiting that often waits for an instant. And
  * flush workers get their priority after a scan (flush-priority.h). */
 #define EPISODE_SCAN_USEC (250 * USEC_PER_MSEC)
 

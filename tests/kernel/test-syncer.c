@@ -1452,16 +1452,7 @@ static void test_bad_program(Fixture *f, gconstpointer data) {
 
 static pid_t start_flush_worker(void) {
         g_autofree char *stat = NULL, *fake = NULL, *text = NULL;
-        pid_t pid, test = getpid();
-
-        pid = fork();
-        g_assert_no_errno(pid);
-        if (pid == 0) {
-                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-                while (getppid() == test)
-                        (void) pause();
-                _exit(EXIT_SUCCESS);
-        }
+        pid_t pid = fake_thread_process();
 
         stat = g_strdup_printf("/proc/%d/stat", (int) pid);
         fake = g_strdup_printf("/tmp/stat-%d", (int) pid);

@@ -5,7 +5,10 @@
 #include "fake-proc.h"
 
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
@@ -40,6 +43,22 @@ void fake_proc_remove(const FakeProc *proc, const char *name) {
         g_autofree char *path = g_build_filename(proc->root, name, NULL);
 
         g_assert_cmpint(remove(path), ==, 0);
+}
+
+pid_t fake_thread_process(void) {
+        pid_t pid, test = getpid();
+
+        pid = fork();
+        g_assert_no_errno(pid);
+        if (pid == 0) {
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+                while (getppid() == test)
+                        (void) pause();
+                _exit(EXIT_SUCCESS);
+        }
+
+        (void) setpriority(PRIO_PROCESS, (id_t) pid, 0);
+        return pid;
 }
 
 char *fake_thread_stat_text(const FakeThread *thread) {

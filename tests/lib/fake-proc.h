@@ -43,6 +43,10 @@ typedef struct FakeThread {
 /* Writes its comm and stat, or replaces them. */
 void fake_proc_put(const FakeProc *proc, const FakeThread *thread);
 
+/* Starts a process that waits to be killed: it stands for a thread whose attributes are set. Its nice value
+ * is 0, if that is permitted. */
+pid_t fake_thread_process(void);
+
 /* The text of a thread's stat; to be freed. */
 char *fake_thread_stat_text(const FakeThread *thread);
 
