@@ -21,9 +21,6 @@
 #define PID_NUMBER 10
 #define GLOB "kworker/*inode_switch_wbs*"
 
-#define PF_WQ_WORKER UINT64_C(0x00000020)
-#define PF_KTHREAD UINT64_C(0x00200000)
-
 /* The number of bytes that is read. */
 #define STAT_SIZE 1024
 
