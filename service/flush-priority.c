@@ -91,7 +91,7 @@ static int raise_priority(FlushPriority *priority, pid_t pid) {
         if (r < 0)
                 return r == -ESRCH || r == -EBADMSG ? 0 : r;
         if (priority->n == FLUSH_WORKERS_MAX || is_raised(priority, &worker) ||
-            !worker_name_flushes(worker.name))
+            !(worker_name_flushes(worker.name) || worker_name_may_flush(worker.name)))
                 return 0;
 
         r = read_nice(pid, &nice);

@@ -5,7 +5,8 @@
  * Priority for flush workers, which write filesystems back. In the first pass of a syncfs(2) they compete
  * with the stuck workers for a lock and for the CPUs, and may need 10 s and more for what otherwise takes
  * half a second: see docs/detection.md. So they get a low nice value while a sync is under way, and then
- * their own one again. The kernel gives a worker its nice value once, when it creates the thread
+ * their own one again; and so do idle workers that may flush next, since one that begins without it waits for
+ * a CPU behind the whole crowd. The kernel gives a worker its nice value once, when it creates the thread
  * (kernel/workqueue.c: create_worker(), worker_attach_to_pool()), and keeps whatever is set later.
  *
  * It takes CAP_SYS_NICE, which the service lacks: wbwatch-syncfs.c does it then. Nothing here blocks. Needs
@@ -37,9 +38,9 @@ typedef struct FlushPriority {
 } FlushPriority;
 
 /* Gives these workers priority, and restores the nice values of all others that have it; where that fails the
- * next call tries again. What is no kernel worker that flushes, or whose nice value somebody else has
- * changed, is left alone. Returns the negative errno of the first that failed: -EPERM or -EACCES without the
- * capability, or where /proc hides the worker (hidepid=). */
+ * next call tries again. What is no kernel worker that flushes or may flush next, or whose nice value
+ * somebody else has changed, is left alone. Returns the negative errno of the first that failed: -EPERM or
+ * -EACCES without the capability, or where /proc hides the worker (hidepid=). */
 int flush_priority_set(FlushPriority *priority, const FlushWorkers *workers);
 
 /* Receives all datagrams that wait, and executes the last one. Returns as flush_priority_set(), -EBADMSG for

@@ -61,7 +61,7 @@ struct KworkerReader {
         Worker others[KWORKER_OTHERS_MAX];
         size_t n_others;
         unsigned n_other_reads;
-        FlushWorkers flush_workers;
+        FlushWorkers flush_workers, may_flush;
 
         unsigned n_scans;
         bool found_kthread;
@@ -193,6 +193,11 @@ static int scan_stat(KworkerReader *reader, pid_t pid, int fd, const ScanOptions
         return 1;
 }
 
+static void add_pid(FlushWorkers *workers, pid_t pid) {
+        if (workers->n < FLUSH_WORKERS_MAX)
+                workers->pids[workers->n++] = pid;
+}
+
 /* Scans a thread whose name does not match. It may spin in another work, or may have begun a matching one
  * since its name was read. An error is recorded, but does not keep the thread's state of the last scan. */
 static int scan_other(
@@ -203,10 +208,14 @@ static int scan_other(
                 Worker *ret) {
         int r;
 
-        if (!options->want_others || !worker_name_work(name))
+        if (!options->want_others)
                 return 0;
-        if (worker_name_flushes(name) && reader->flush_workers.n < FLUSH_WORKERS_MAX)
-                reader->flush_workers.pids[reader->flush_workers.n++] = pid;
+        if (worker_name_may_flush(name))
+                add_pid(&reader->may_flush, pid);
+        if (!worker_name_work(name))
+                return 0;
+        if (worker_name_flushes(name))
+                add_pid(&reader->flush_workers, pid);
         if (reader->n_others == KWORKER_OTHERS_MAX || reader->n_other_reads == OTHER_READS_MAX)
                 return 0;
 
@@ -343,7 +352,7 @@ static void begin_scan(KworkerReader *reader) {
         reader->current->n_workers = 0;
         reader->n_others = 0;
         reader->n_other_reads = 0;
-        reader->flush_workers.n = 0;
+        reader->flush_workers.n = reader->may_flush.n = 0;
 }
 
 static void swap_workers(KworkerReader *reader) {
@@ -375,6 +384,8 @@ int kworker_reader_scan(KworkerReader *reader, const char *glob, bool want_other
         if (r < 0 && n_read == 0 && reader->current->n_workers == 0)
                 return r;
         swap_workers(reader);
+        for (uint32_t i = 0; i < reader->may_flush.n; i++)
+                add_pid(&reader->flush_workers, reader->may_flush.pids[i]);
 
         *ret = (KworkerScan){
                 .workers = reader->last->workers,

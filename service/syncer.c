@@ -36,6 +36,7 @@ struct Syncer {
         Singles singles;
         SelfTest self_test;
         SyncerPriority priority;
+        FlushWorkers flush_workers; /* that get priority when a system call begins */
 
         /* The request for sync(2). */
         struct {
@@ -171,8 +172,17 @@ static bool is_in_kernel(Syncer *syncer, uint64_t now_usec) {
 }
 
 void syncer_set_flush_workers(Syncer *syncer, const FlushWorkers *workers) {
+        syncer->flush_workers = *workers;
         priority_set(&syncer->priority,
                      is_in_kernel(syncer, usec_now(CLOCK_MONOTONIC)) ? workers : &no_workers);
+}
+
+/* Gives priority when the first system call begins, and takes it back when none is left. */
+static void update_priority(Syncer *syncer, uint64_t now_usec) {
+        bool is_needed = is_in_kernel(syncer, now_usec);
+
+        if (is_needed != syncer->priority.is_requested)
+                priority_set(&syncer->priority, is_needed ? &syncer->flush_workers : &no_workers);
 }
 
 /* Ends what is complete or timed out. Handlers are called last, since they may make requests. */
@@ -188,8 +198,7 @@ static void advance(Syncer *syncer, uint64_t now_usec) {
         singles_expire(&syncer->singles, now_usec);
         if (syncer->self_test.active && self_test_is_complete(&syncer->self_test))
                 end_self_test(syncer);
-        if (!is_in_kernel(syncer, now_usec))
-                priority_set(&syncer->priority, &no_workers);
+        update_priority(syncer, now_usec);
 }
 
 static void take_sample(Syncer *syncer, uint64_t now_usec) {
@@ -362,6 +371,7 @@ int syncer_sync_everything(Syncer *syncer, uint64_t timeout_usec) {
         syncer->everything.active = true;
         syncer->everything.timeout_usec = timeout_usec;
         progress_begin(&syncer->everything.progress, unwritten_bytes(syncer), now_usec);
+        update_priority(syncer, now_usec);
         schedule(syncer);
         return 0;
 }

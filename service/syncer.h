@@ -83,9 +83,10 @@ int syncer_sync_filesystems(Syncer *syncer, uint64_t timeout_usec);
  * syncer_ensure_helpers(). */
 bool syncer_is_handing_out(const Syncer *syncer);
 
-/* Gives these flush workers priority while a syncfs(2) or sync(2) is in the kernel, also after its timeout,
- * but not for one that hangs for longer than a minute; and restores the nice values of others that have it
- * (flush-priority.h). Must be repeated within FLUSH_PRIORITY_LEASE_USEC for as long as it must last. */
+/* Gives these flush workers priority while a syncfs(2) or sync(2) is in the kernel, also one that begins
+ * later, and after its timeout, but not for one that hangs for longer than a minute; and restores the nice
+ * values of others that have it (flush-priority.h). Must be repeated within FLUSH_PRIORITY_LEASE_USEC for as
+ * long as it must last. */
 void syncer_set_flush_workers(Syncer *syncer, const FlushWorkers *workers);
 
 /* Syncs the filesystem, of any type, that holds an absolute path, whatever else is under way. -EINVAL or

@@ -41,6 +41,10 @@ bool worker_name_flushes(const char *name) {
         return work && startswith(work, "flush-");
 }
 
+bool worker_name_may_flush(const char *name) {
+        return startswith(name, "kworker/u") && !worker_name_work(name);
+}
+
 /* Parses a space and a number at *text, and advances *text. Negative numbers are accepted only with ret NULL.
  * The number must not end the text, since it may then be truncated. */
 static int parse_field(const char **text, const char *end, uint64_t *ret) {

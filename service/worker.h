@@ -52,8 +52,14 @@ const char *worker_name_work(const char *name);
  * backing device (fs/fs-writeback.c: wb_workfn()). */
 bool worker_name_flushes(const char *name);
 
-/* The first flush workers that a scan saw. There are several for a filesystem: one for each control group
- * with inodes that are being written. */
+/* Whether it is idle and may flush next: it is bound to no CPU, as the workqueue of writeback has it
+ * (`kworker/u8:3` or `kworker/u8:3-events_unbound`; mm/backing-dev.c: bdi_wq; kernel/workqueue.c:
+ * create_worker(), wq_worker_comm()). */
+bool worker_name_may_flush(const char *name);
+
+/* The first flush workers that a scan saw, and then those that may become some. There are several for a
+ * filesystem: one for each control group with inodes that are being written. Of idle ones a pool keeps few
+ * (kernel/workqueue.c: too_many_workers()). */
 #define FLUSH_WORKERS_MAX 64
 
 typedef struct FlushWorkers {

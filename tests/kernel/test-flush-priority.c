@@ -65,30 +65,36 @@ static void test_raise_and_restore(Fixture *f, gconstpointer data) {
         const pid_t pids[] = {
                 add_thread(f, FLUSHING, FLAGS_WORKER, 0),
                 add_thread(f, "kworker/u8:4+flush-btrfs-1", FLAGS_WORKER, 5),
+                add_thread(f, "kworker/u8:6", FLAGS_WORKER, 0),
+                add_thread(f, "kworker/u8:7-flush-8:0", FLAGS_WORKER, 1),
                 add_thread(f, "kworker/u8:5+flush-0:45", FLAGS_WORKER, -20),
         };
 
-        g_assert_no_errno(set(f, 2, pids));
-        g_assert_cmpint(nice_of(pids[0]), ==, FLUSH_PRIORITY_NICE);
-        g_assert_cmpint(nice_of(pids[1]), ==, FLUSH_PRIORITY_NICE);
+        g_assert_no_errno(set(f, ELEMENTSOF(pids), pids));
+        for (size_t i = 0; i < 4; i++)
+                g_assert_cmpint(nice_of(pids[i]), ==, FLUSH_PRIORITY_NICE);
 
         /* The first has come to another work. */
-        fake_proc_add(&f->proc, pids[0], "kworker/u8:3-events_unbound", FLAGS_WORKER, 100);
-        g_assert_no_errno(set(f, 2, pids + 1));
+        fake_proc_add(&f->proc, pids[0], "kworker/u8:3+events_unbound", FLAGS_WORKER, 100);
+        g_assert_no_errno(set(f, ELEMENTSOF(pids) - 1, pids + 1));
         g_assert_cmpint(nice_of(pids[0]), ==, 0);
         g_assert_cmpint(nice_of(pids[1]), ==, FLUSH_PRIORITY_NICE);
 
         g_assert_no_errno(set(f, 0, pids));
         g_assert_cmpint(nice_of(pids[1]), ==, 5);
+        g_assert_cmpint(nice_of(pids[2]), ==, 0);
+        g_assert_cmpint(nice_of(pids[3]), ==, 1);
         /* As the administrator has it. */
-        g_assert_cmpint(nice_of(pids[2]), ==, -20);
+        g_assert_cmpint(nice_of(pids[4]), ==, -20);
         g_assert_cmpuint(f->priority.n, ==, 0);
 }
 
 /* Whatever the sender says. */
 static void test_others(Fixture *f, gconstpointer data) {
         const pid_t pids[] = {
-                add_thread(f, "kworker/u8:3-flush-8:0", FLAGS_WORKER, 0),
+                add_thread(f, "kworker/0:3-flush-8:0", FLAGS_WORKER, 0),
+                add_thread(f, "kworker/u8:4+events_unbound", FLAGS_WORKER, 0),
+                add_thread(f, "kworker/R-writeback", FLAGS_WORKER, 0),
                 add_thread(f, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 0),
                 add_thread(f, FLUSHING, FLAGS_KTHREAD, 0),
                 add_thread(f, FLUSHING, FLAGS_USER | (unsigned) PF_WQ_WORKER, 0),

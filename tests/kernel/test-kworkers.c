@@ -275,6 +275,9 @@ static void test_scan_others(void) {
                 { 19, "kworker/9:3+events", FLAGS_USER | 0x20, .state = 'R' },
                 { 20, "kworker/R-mld-mld", FLAGS_WORKER, .state = 'R' },
                 { 21, "kworker/R-mld+mld", FLAGS_WORKER, .state = 'R' },
+                { 5, "kworker/u8:0-events_unbound", FLAGS_WORKER, .state = 'I' },
+                { 6, "kworker/u8:3", FLAGS_WORKER, .state = 'I' },
+                { 7, "kworker/u8:4+events_unbound", FLAGS_WORKER, .state = 'S' },
         };
         _cleanup_fake_proc_ FakeProc proc = fake_proc_new();
         _cleanup_reader_ KworkerReader *reader = reader_new(proc.root);
@@ -282,7 +285,7 @@ static void test_scan_others(void) {
 
         for (size_t i = 0; i < ELEMENTSOF(threads); i++)
                 fake_proc_put(&proc, threads + i);
-        fake_proc_list(&proc, "21 10 11 12 13 14 15 16 17 18 19 20 ");
+        fake_proc_list(&proc, "21 10 11 12 13 14 15 16 17 18 19 20 5 6 7 ");
 
         scan = scan_others(reader, DEFAULT_GLOB);
         g_assert_cmpint(scan.trouble, ==, 0);
@@ -293,8 +296,11 @@ static void test_scan_others(void) {
         g_assert_cmpstr(scan.others[0].name, ==, "kworker/0:2+events");
         g_assert_cmpuint(scan.others[0].start_time, ==, 7);
         g_assert_cmpint(scan.others[1].pid, ==, 21);
-        g_assert_cmpuint(scan.flush_workers.n, ==, 1);
+        /* Those that may become flush workers come last. */
+        g_assert_cmpuint(scan.flush_workers.n, ==, 3);
         g_assert_cmpint(scan.flush_workers.pids[0], ==, 12);
+        g_assert_cmpint(scan.flush_workers.pids[1], ==, 5);
+        g_assert_cmpint(scan.flush_workers.pids[2], ==, 6);
 
         /* The glob decides what is another work. */
         scan = scan_others(reader, "kworker/*+events");
@@ -302,9 +308,9 @@ static void test_scan_others(void) {
         g_assert_cmpint(scan.workers[0].pid, ==, 11);
         g_assert_cmpuint(scan.n_others, ==, 2);
         g_assert_cmpint(scan.others[0].pid, ==, 10);
-        scan = scan_others(reader, "*");
+        scan = scan_others(reader, "*+*");
         g_assert_cmpuint(scan.n_others, ==, 0);
-        g_assert_cmpuint(scan.flush_workers.n, ==, 0);
+        g_assert_cmpuint(scan.flush_workers.n, ==, 2);
 
         /* Only on request. */
         scan = scan_once(reader, DEFAULT_GLOB);
@@ -354,6 +360,8 @@ static void test_scan_others_limits(void) {
         }
         fake_proc_add(&proc, 300, "kworker/0:1+inode_switch_wbs", FLAGS_WORKER, 100);
         g_string_append(list, "300 ");
+        fake_proc_add(&proc, 299, "kworker/u8:0", FLAGS_WORKER, 100);
+        g_string_append(list, "299 ");
         for (pid_t pid = 301; pid <= 301 + FLUSH_WORKERS_MAX; pid++) {
                 fake_proc_add(&proc, pid, "kworker/u8:1+flush-8:0", FLAGS_WORKER, 100);
                 g_string_append_printf(list, "%d ", (int) pid);

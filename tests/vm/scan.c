@@ -6,7 +6,8 @@
  *   # 0 started at T                                 CLOCK_REALTIME in microseconds, to compare with others
  *   t_ms pid starttime_ticks state cpu_ticks name    a worker of this scan, running (+) or idle (-)
  *   t_ms                                             a scan that found none
- *   # t_ms nice N pid state name                    a worker that flushes, or last did, if N is below 0
+ *   # t_ms nice N pid state name                    any worker, if N is below 0; -20 only if it flushes or
+ * did
  *
  * Ends after SECONDS, or when QUIET seconds have passed since the last scan that found one running (after the
  * first that did), or on SIGTERM. It must work while the workers use all CPUs: so it has a real-time priority
@@ -33,6 +34,9 @@
 #define INTERVAL_MSEC 250
 #define WORK "inode_switch_wbs"
 #define FLUSH "flush-"
+
+/* Of workers of queues with WQ_HIGHPRI (linux/workqueue.h: HIGHPRI_NICE_LEVEL). */
+#define HIGHPRI_NICE (-20)
 
 static volatile sig_atomic_t terminated;
 
@@ -65,12 +69,13 @@ static ssize_t read_small(int directory, const char *name, char *buffer, size_t 
 
 /* stat: the text from the end of the name on. */
 static void print_priority(const char *pid, const char *name, const char *end, int64_t time_msec) {
+        bool flushes = memmem(name, (size_t) (end - name), FLUSH, sizeof(FLUSH) - 1);
         char state;
         int nice;
 
         if (sscanf(end, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %d", &state,
                    &nice) == 2 &&
-            nice < 0)
+            nice < 0 && (nice != HIGHPRI_NICE || flushes))
                 printf("# %lld nice %d %s %c %.*s\n", (long long) time_msec, nice, pid, state,
                        (int) (end - name), name);
 }
@@ -91,8 +96,7 @@ static int scan_worker(int proc, const char *pid, int64_t time_msec) {
         if (!name || !end || strncmp(name, "(kworker/", 9) != 0)
                 return -1;
         name++;
-        if (memmem(name, (size_t) (end - name), FLUSH, sizeof(FLUSH) - 1))
-                print_priority(pid, name, end, time_msec);
+        print_priority(pid, name, end, time_msec);
         if (!memmem(name, (size_t) (end - name), WORK, sizeof(WORK) - 1))
                 return -1;
 
