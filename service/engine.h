@@ -29,7 +29,7 @@ typedef enum EngineState {
 
 /* During an episode scans are at least this frequent, unless that costs too much. The mean that decides its
  * end is then that of 20 scans: of five, most may find a worker waiting that often waits for an instant. And
- * flush workers get their priority after a scan (flush-priority.h). */
+ * each scan may find more flush workers, which need priority (flush-priority.h). */
 #define EPISODE_SCAN_USEC (250 * USEC_PER_MSEC)
 
 typedef struct Engine Engine;

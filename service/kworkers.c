@@ -208,14 +208,13 @@ static int scan_other(
                 Worker *ret) {
         int r;
 
-        if (!options->want_others)
-                return 0;
-        if (worker_name_may_flush(name))
-                add_pid(&reader->may_flush, pid);
-        if (!worker_name_work(name))
-                return 0;
         if (worker_name_flushes(name))
                 add_pid(&reader->flush_workers, pid);
+        else if (worker_name_may_flush(name))
+                add_pid(&reader->may_flush, pid);
+
+        if (!options->want_others || !worker_name_work(name))
+                return 0;
         if (reader->n_others == KWORKER_OTHERS_MAX || reader->n_other_reads == OTHER_READS_MAX)
                 return 0;
 

@@ -22,10 +22,8 @@ typedef struct KworkerScan {
         size_t n_workers;
         const Worker *others; /* with want_others: spinning workers whose name does not match */
         size_t n_others;
-        /* With want_others: those whose name does not match, in any state, and then idle ones that may become
-         * flush workers. */
-        FlushWorkers flush_workers;
-        bool found_kthread; /* a kernel thread was seen; a scan without any is a fault */
+        FlushWorkers flush_workers; /* those whose name does not match, then idle ones that may flush next */
+        bool found_kthread;         /* a kernel thread was seen; a scan without any is a fault */
         /* 0, or why the scan is incomplete, as negative errno: no descriptors or memory left, or an I/O
          * error. */
         int trouble;

@@ -359,12 +359,10 @@ static int manager_scan_workers(Manager *manager, Moment now, KworkerScan *scan,
         engine_note_others(manager->engine, scan->others, scan->n_others);
 
         if (engine_events_find(events, EVENT_CONFIRM)) {
-                FlushWorkers flush_workers = scan->flush_workers;
                 Moment later = moment_now();
 
                 r = kworker_reader_scan(
                                 manager->reader, manager->settings.glob, /* want_others= */ false, scan);
-                scan->flush_workers = flush_workers;
                 if (r >= 0)
                         engine_confirm(manager->engine, later, scan->workers, scan->n_workers, events);
         }
@@ -389,10 +387,10 @@ static void manager_scan(Manager *manager) {
 
         manager->last_scan_usec = now.monotonic_usec;
         manager->early_scan_usec = USEC_INFINITY;
-        manager_execute(manager);
         /* A scan that did not see all must not end anybody's priority. */
         if (engine_episode(manager->engine) && r >= 0 && scan.trouble >= 0)
                 syncer_set_flush_workers(manager->syncer, &scan.flush_workers);
+        manager_execute(manager);
 
         if (r < 0)
                 manager_set_fault(manager, FAULT_NO_KERNEL_THREADS, scan.trouble < 0 ? scan.trouble : r);

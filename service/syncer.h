@@ -5,9 +5,9 @@
  * Makes syncs: syncfs(2) on all filesystems that a stall can affect, in parallel, each in its own helper
  * process, and sync(2) in another one. A call that hangs blocks only its helper: its filesystem is not synced
  * again until it returns, and another helper is started in its place. Requests for single filesystems have
- * helpers of their own, so that they never delay the sync that ends a stall. Between a request and its system
- * calls the daemon only sends and receives packets and reads /proc/meminfo; it does not fork, allocate or
- * open files.
+ * helpers of their own, so that they never delay the sync that ends a stall. Between a request and its first
+ * system call the daemon only sends and receives packets and reads /proc/meminfo; it does not fork, allocate
+ * or open files.
  */
 
 #include "episode.h"

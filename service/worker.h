@@ -58,8 +58,7 @@ bool worker_name_flushes(const char *name);
 bool worker_name_may_flush(const char *name);
 
 /* The first flush workers that a scan saw, and then those that may become some. There are several for a
- * filesystem: one for each control group with inodes that are being written. Of idle ones a pool keeps few
- * (kernel/workqueue.c: too_many_workers()). */
+ * filesystem: one for each control group with inodes that are being written. */
 #define FLUSH_WORKERS_MAX 64
 
 typedef struct FlushWorkers {

@@ -11,6 +11,7 @@
 #include "deadline.h"
 #include "evidence.h"
 #include "failing-malloc.h"
+#include "flush-priority.h"
 #include "own-disk.h"
 #include "run-wbctl.h"
 #include "sync-record.h"
@@ -959,16 +960,25 @@ static void test_reload(BusFixture *fixture, gconstpointer data) {
         g_assert_cmpstr(history, ==, "6000000 5000000 7000000 30000000");
 }
 
-/* A socket where the daemon expects a program that makes helpers. While nobody answers there, the self-test
- * does not end. */
-static int listen_for_helpers(void) {
-        const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = SYNCFS_SOCKET };
-        g_autofree char *folder = g_path_get_dirname(SYNCFS_SOCKET);
-        int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+/* A socket where the daemon expects wbwatch-syncfs. */
+static int bind_socket(const char *path, int type) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        g_autofree char *folder = g_path_get_dirname(path);
+        int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 
         g_assert_no_errno(fd);
-        g_assert_no_errno(g_mkdir(folder, 0755));
+        g_assert_no_errno(g_mkdir_with_parents(folder, 0755));
+        g_assert_cmpuint(
+                        g_strlcpy(address.sun_path, path, sizeof(address.sun_path)), <,
+                        sizeof(address.sun_path));
         g_assert_no_errno(bind(fd, (const struct sockaddr *) &address, sizeof(address)));
+        return fd;
+}
+
+/* While nobody answers there, the self-test does not end. */
+static int listen_for_helpers(void) {
+        int fd = bind_socket(SYNCFS_SOCKET, SOCK_SEQPACKET);
+
         g_assert_no_errno(listen(fd, 64));
         return fd;
 }
@@ -2221,6 +2231,31 @@ static void test_turns_idle(BusFixture *fixture, gconstpointer data) {
         g_assert_cmpuint(client_count_signals(client, "SyncStarted"), ==, 0);
 }
 
+/* When a sync begins, workers that may flush have already been named: by the scan that decides, not by the
+ * next one, before which the sync has ended. */
+static void test_flush_workers(BusFixture *fixture, gconstpointer data) {
+        g_autofree char *pids = g_strdup_printf("%d %d ", WORKER_PID, WORKER_PID + 1);
+        _cleanup_close_ int fd = bind_socket(FLUSH_PRIORITY_SOCKET, SOCK_DGRAM);
+        _cleanup_client_ Client *client = NULL;
+        OwnDisk disk = own_disk_new();
+        FlushWorkers workers = {};
+
+        client = start(fixture, FAST_SETTINGS "SyncMethod=syncfs\n");
+        fixture_add_worker(fixture);
+        fake_proc_add(&fixture->proc, WORKER_PID + 1, "kworker/u8:1-events_unbound", FLAGS_WORKER, 100);
+        fake_proc_list(&fixture->proc, pids);
+        (void) client_wait_signal(client, "SyncFinished");
+
+        while (workers.n == 0)
+                g_assert_cmpint(recv(fd, &workers, sizeof(workers), MSG_DONTWAIT), ==, sizeof(workers));
+        g_assert_cmpuint(workers.n, ==, 1);
+        g_assert_cmpint(workers.pids[0], ==, WORKER_PID + 1);
+
+        fixture_stop_daemon(fixture);
+        own_disk_done(&disk);
+        g_assert_no_errno(unlink(FLUSH_PRIORITY_SOCKET));
+}
+
 /* A name that is no text must not end the connection, as D-Bus has it for whoever sends such. */
 static void test_hostile_name(BusFixture *fixture, gconstpointer data) {
         static const char name[] = "kworker/0:1+inode_switch_wbs\xff\xc3(\x1b[31m\n)";
@@ -2669,6 +2704,7 @@ int main(int argc, char *argv[]) {
         FIXTURE_TEST("/bus/course", test_course);
         FIXTURE_TEST("/bus/course/dry-run", test_course_dry_run);
         FIXTURE_TEST("/bus/course/turns-idle", test_turns_idle);
+        FIXTURE_TEST("/bus/course/flush-workers", test_flush_workers);
         FIXTURE_TEST("/bus/course/hostile-name", test_hostile_name);
         FIXTURE_TEST("/bus/course/no-kernel-thread", test_no_kernel_thread);
         FIXTURE_TEST("/bus/course/another-reason", test_another_reason);

@@ -308,21 +308,22 @@ static void test_scan_others(void) {
         g_assert_cmpint(scan.workers[0].pid, ==, 11);
         g_assert_cmpuint(scan.n_others, ==, 2);
         g_assert_cmpint(scan.others[0].pid, ==, 10);
-        scan = scan_others(reader, "*+*");
+        scan = scan_others(reader, "*");
         g_assert_cmpuint(scan.n_others, ==, 0);
         g_assert_cmpuint(scan.flush_workers.n, ==, 2);
 
-        /* Only on request. */
+        /* Only on request, but flush workers always. */
         scan = scan_once(reader, DEFAULT_GLOB);
         g_assert_cmpuint(scan.n_workers, ==, 1);
         g_assert_cmpuint(scan.n_others, ==, 0);
-        g_assert_cmpuint(scan.flush_workers.n, ==, 0);
+        g_assert_cmpuint(scan.flush_workers.n, ==, 3);
 
         /* The same where user processes are listed too. */
         fake_proc_remove(&proc, "2/task/2/children");
         scan = scan_others(reader, DEFAULT_GLOB);
         g_assert_cmpuint(scan.n_workers, ==, 1);
         g_assert_cmpuint(scan.n_others, ==, 2);
+        g_assert_cmpuint(scan.flush_workers.n, ==, 3);
 }
 
 /* A worker that has gone over to other work between the reads of its name and its stat: stat decides. */

@@ -1540,10 +1540,14 @@ static void test_flush_workers_named(Fixture *f, gconstpointer data) {
         g_assert_cmpint(receive_workers(fd, &first), ==, 1);
         end_hanging_sync(f, folder);
         g_assert_cmpint(receive_workers(fd, &first), ==, 0);
-        syncer_set_flush_workers(f->syncer, &workers);
+        syncer_set_flush_workers(f->syncer, &no_workers);
         g_assert_cmpint(receive_workers(fd, &first), ==, -1);
+        begin_hanging_sync(f, device, LONG_USEC);
+        g_assert_cmpint(receive_workers(fd, &first), ==, -1);
+        end_hanging_sync(f, folder);
 
         /* So does the end of the syncer. */
+        syncer_set_flush_workers(f->syncer, &workers);
         begin_hanging_sync(f, device, LONG_USEC);
         g_assert_cmpint(receive_workers(fd, &first), ==, 1);
         f->syncer = syncer_free(f->syncer);
@@ -1599,8 +1603,8 @@ static void test_flush_workers_alone(Fixture *f, gconstpointer data) {
         device = add_disk(f);
         f->priority_path = data;
         start_syncer(f, NULL);
-        begin_hanging_sync(f, device, LONG_USEC);
         syncer_set_flush_workers(f->syncer, &(FlushWorkers){ .n = 1, .pids = { pid } });
+        begin_hanging_sync(f, device, LONG_USEC);
         g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) pid), ==, FLUSH_PRIORITY_NICE);
         end_hanging_sync(f, f->disks[0].folder);
         g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) pid), ==, 0);

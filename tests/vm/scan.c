@@ -6,8 +6,7 @@
  *   # 0 started at T                                 CLOCK_REALTIME in microseconds, to compare with others
  *   t_ms pid starttime_ticks state cpu_ticks name    a worker of this scan, running (+) or idle (-)
  *   t_ms                                             a scan that found none
- *   # t_ms nice N pid state name                    any worker, if N is below 0; -20 only if it flushes or
- * did
+ *   # t_ms nice N pid state name                    any worker, if N is that of wbwatchd's priority
  *
  * Ends after SECONDS, or when QUIET seconds have passed since the last scan that found one running (after the
  * first that did), or on SIGTERM. It must work while the workers use all CPUs: so it has a real-time priority
@@ -33,10 +32,9 @@
 
 #define INTERVAL_MSEC 250
 #define WORK "inode_switch_wbs"
-#define FLUSH "flush-"
 
-/* Of workers of queues with WQ_HIGHPRI (linux/workqueue.h: HIGHPRI_NICE_LEVEL). */
-#define HIGHPRI_NICE (-20)
+/* FLUSH_PRIORITY_NICE. The kernel gives none of its workers this value. */
+#define PRIORITY_NICE (-19)
 
 static volatile sig_atomic_t terminated;
 
@@ -69,13 +67,12 @@ static ssize_t read_small(int directory, const char *name, char *buffer, size_t 
 
 /* stat: the text from the end of the name on. */
 static void print_priority(const char *pid, const char *name, const char *end, int64_t time_msec) {
-        bool flushes = memmem(name, (size_t) (end - name), FLUSH, sizeof(FLUSH) - 1);
         char state;
         int nice;
 
         if (sscanf(end, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %d", &state,
                    &nice) == 2 &&
-            nice < 0 && (nice != HIGHPRI_NICE || flushes))
+            nice == PRIORITY_NICE)
                 printf("# %lld nice %d %s %c %.*s\n", (long long) time_msec, nice, pid, state,
                        (int) (end - name), name);
 }
