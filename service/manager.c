@@ -387,10 +387,10 @@ static void manager_scan(Manager *manager) {
 
         manager->last_scan_usec = now.monotonic_usec;
         manager->early_scan_usec = USEC_INFINITY;
+        manager_execute(manager);
         /* A scan that did not see all must not end anybody's priority. */
         if (engine_episode(manager->engine) && r >= 0 && scan.trouble >= 0)
                 syncer_set_flush_workers(manager->syncer, &scan.flush_workers);
-        manager_execute(manager);
 
         if (r < 0)
                 manager_set_fault(manager, FAULT_NO_KERNEL_THREADS, scan.trouble < 0 ? scan.trouble : r);

@@ -371,7 +371,6 @@ int syncer_sync_everything(Syncer *syncer, uint64_t timeout_usec) {
         syncer->everything.active = true;
         syncer->everything.timeout_usec = timeout_usec;
         progress_begin(&syncer->everything.progress, unwritten_bytes(syncer), now_usec);
-        update_priority(syncer, now_usec);
         schedule(syncer);
         return 0;
 }

@@ -1555,27 +1555,6 @@ static void test_flush_workers_named(Fixture *f, gconstpointer data) {
         (void) unlink(PRIORITY_SOCKET);
 }
 
-/* So it is with sync(2). */
-static void test_flush_workers_everything(Fixture *f, gconstpointer data) {
-        _cleanup_close_ int fd = bind_socket(PRIORITY_SOCKET, SOCK_DGRAM);
-        const FlushWorkers workers = { .n = 1, .pids = { 12345 } };
-        pid_t first = 0;
-
-        f->priority_path = PRIORITY_SOCKET;
-        start_syncer(f, NULL);
-        syncer_set_flush_workers(f->syncer, &workers);
-        plan(0, BEHAVE_HANG);
-        g_assert_no_errno(syncer_sync_everything(f->syncer, LONG_USEC));
-        g_assert_cmpint(receive_workers(fd, &first), ==, 1);
-        g_assert_cmpint(first, ==, 12345);
-
-        await_entered(1);
-        release(1);
-        AWAIT(f, f->n_everything == 1);
-        g_assert_cmpint(receive_workers(fd, &first), ==, 0);
-        (void) unlink(PRIORITY_SOCKET);
-}
-
 /* What a filter forbids shows itself at the start. */
 static void test_flush_workers_self_test(Fixture *f, gconstpointer data) {
         _cleanup_close_ int fd = bind_socket(PRIORITY_SOCKET, SOCK_DGRAM);
@@ -1749,7 +1728,6 @@ int main(int argc, char **argv) {
         ADD("program-outside", NULL, test_program_outside);
         ADD("program-capabilities", NULL, test_program_capabilities);
         ADD("flush-workers-named", NULL, test_flush_workers_named);
-        ADD("flush-workers-everything", NULL, test_flush_workers_everything);
         ADD("flush-workers-self-test", NULL, test_flush_workers_self_test);
         ADD("flush-workers-refused", NULL, test_flush_workers_refused);
         ADD("flush-workers-alone", NULL, test_flush_workers_alone);
