@@ -178,8 +178,14 @@ void fixture_write_config(BusFixture *fixture, const char *text) {
 
 /* ---- its helpers ---- */
 
+/* One that has ended may have a higher pid than its successor: pids begin anew. */
 GArray *fixture_helper_pids(const BusFixture *fixture, const char *name) {
-        return process_children(fixture->daemon.pid, name);
+        GArray *pids = process_children(fixture->daemon.pid, name);
+
+        for (guint i = pids->len; i-- > 0;)
+                if (process_is_zombie(g_array_index(pids, pid_t, i)))
+                        (void) g_array_remove_index(pids, i);
+        return pids;
 }
 
 pid_t fixture_find_helper(const BusFixture *fixture, const char *name) {

@@ -91,8 +91,8 @@ void fixture_wait_log(BusFixture *fixture, const char *text);
 
 void fixture_write_config(BusFixture *fixture, const char *text);
 
-/* The daemon's helper processes with this name (HELPER_*): one of them, all (to be freed), a signal to all.
- */
+/* The daemon's helper processes with this name (HELPER_*) that have not ended: one of them, all (to be
+ * freed), a signal to all. */
 pid_t fixture_find_helper(const BusFixture *fixture, const char *name); /* or 0 */
 pid_t fixture_helper_pid(const BusFixture *fixture, const char *name);
 GArray *fixture_helper_pids(const BusFixture *fixture, const char *name); /* of pid_t */
