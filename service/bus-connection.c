@@ -4,7 +4,7 @@
  * The connection to the system bus: see bus-connection.h.
  *
  * sd-bus sends to the bus, but reads what bus-intake.c forwards through a socket pair. It is not attached to
- * the event loop: I/O sources and a timer drive it, since calls must wait while a budget is spent.
+ * the event loop: I/O sources drive it, and a timer for its timeouts.
  *
  * A bus may stop reading what we send for two reasons. It hangs as a whole: then we can only wait, with a
  * bounded queue. Or it stops reading from this connection alone: dbus-broker charges replies that callers
@@ -337,27 +337,22 @@ static int on_received(sd_event_source *source, int fd, uint32_t revents, void *
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        BusConnection *connection = userdata;
-        uint64_t due_usec = USEC_INFINITY;
-
-        (void) sd_bus_get_timeout(connection->bus, &due_usec);
-        work(connection, due_usec <= usec_now(CLOCK_MONOTONIC));
+        work(userdata, true);
         return 0;
 }
 
 /* Runs before each poll. Errors are ignored: they occur again in work(), which gives up the connection. */
 static int on_prepare(sd_event_source *source, void *userdata) {
         BusConnection *connection = userdata;
-        uint64_t usec = USEC_INFINITY, request_usec = USEC_INFINITY;
+        uint64_t usec = USEC_INFINITY;
         int events;
 
         events = sd_bus_get_events(connection->bus);
         (void) sd_event_source_set_enabled(
                         connection->output, events >= 0 && (events & EPOLLOUT) ? SD_EVENT_ON : SD_EVENT_OFF);
 
+        (void) bus_intake_request(connection->intake);
         (void) sd_bus_get_timeout(connection->bus, &usec);
-        (void) bus_intake_request(connection->intake, &request_usec);
-        usec = MIN(usec, request_usec);
         (void) sd_event_source_set_time(connection->timer, usec);
         (void) sd_event_source_set_enabled(
                         connection->timer, usec == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
@@ -619,7 +614,6 @@ static int on_released(sd_bus_message *answer, void *userdata, sd_bus_error *ret
 static void release_name(BusConnection *connection) {
         uint64_t end_usec = usec_now(CLOCK_MONOTONIC) + RELEASE_USEC;
         struct pollfd input;
-        uint64_t unused;
 
         /* We may own it and not know that yet. */
         if (is_retrying(connection) || connection->lost_name || sd_bus_is_open(connection->bus) <= 0)
@@ -634,7 +628,7 @@ static void release_name(BusConnection *connection) {
         while ((!connection->released_name || bus_intake_has_calls(connection->intake) ||
                 count_queued(connection) > 0 || count_unread(connection) > 0) &&
                !is_retrying(connection) && usec_now(CLOCK_MONOTONIC) < end_usec) {
-                (void) bus_intake_request(connection->intake, &unused);
+                (void) bus_intake_request(connection->intake);
                 (void) poll(&input, 1, 1);
                 work(connection, true);
         }

@@ -15,7 +15,7 @@
 #include "peers.h"
 
 /* The share of one CPU, in thousandths. The budget accumulates up to BURST_NSEC, so that normal use is not
- * delayed. A spent one is used again from RESUME_NSEC on, so that under a flood we wake up rarely. */
+ * delayed. A spent one is used again from RESUME_NSEC on: under a flood each wakeup serves several calls. */
 #define PERMILLE 40
 #define BURST_NSEC (4 * 1000 * 1000)
 #define RESUME_NSEC (200 * 1000)
@@ -24,9 +24,6 @@
  * machine the time for which the host runs other guests counts as ours, and callers must not wait long for
  * that. */
 #define DEBT_MSEC_MAX 200
-
-/* The most that the way of the event loop to a packet can cost. If it took more, something else ran. */
-#define WAKE_NSEC_MAX (150 * 1000)
 
 /* How long calls are served before the event loop runs, which may have something more important to do. */
 #define SLICE_NSEC (250 * 1000)
@@ -38,7 +35,6 @@
 typedef struct Budget {
         int64_t nsec;
         uint64_t usec; /* when nsec was last updated */
-        bool spent;
 } Budget;
 
 /* A question to the bus for the user of a sender. */
@@ -52,14 +48,15 @@ struct BusIntake {
         int reader_fd;
         Child reader;
 
-        BusRequestType requested;
-        uint32_t n_received; /* requested packets */
-        bool has_calls;      /* waiting in the reader */
-        bool unserved;       /* calls of the last packet */
+        bool requested; /* a packet that has not come yet */
+        bool has_calls; /* waiting in the reader */
+        bool unserved;  /* calls of the last packet */
         uid_t caller;
         pid_t caller_pid;
 
         size_t n_served; /* bytes of calls, since the last request */
+
+        int64_t prepared_nsec; /* the thread's CPU time before the last poll */
 
         Question questions[BUS_SENDERS_MAX];
 };
@@ -69,7 +66,7 @@ struct BusIntake {
 /* Of all connections together. */
 static Budget budget;
 
-/* Of the thread, after the last packet was handled. */
+/* The thread's CPU time when something was charged, or was root's, for the last time. */
 static int64_t handled_nsec;
 
 static int64_t thread_cpu_nsec(void) {
@@ -79,27 +76,34 @@ static int64_t thread_cpu_nsec(void) {
         return (int64_t) time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
+/* What the event loop has done for callers: from its preparation for a poll, with the request for calls and
+ * the way through the poll, which may take longer than the call itself. What ran before, such as a scan, is
+ * not theirs. */
+static int64_t spend_nsec(const BusIntake *intake) {
+        int64_t begin_nsec = MAX(intake->prepared_nsec, handled_nsec);
+
+        handled_nsec = thread_cpu_nsec();
+        return handled_nsec - begin_nsec;
+}
+
 /* Each microsecond adds PERMILLE nanoseconds. */
-static bool budget_has(void) {
+static void budget_accumulate(void) {
         uint64_t usec = usec_now(CLOCK_MONOTONIC), passed_usec = usec_subtract(usec, budget.usec);
 
         budget.nsec += (int64_t) MIN(passed_usec, USEC_PER_HOUR) * PERMILLE;
         budget.nsec = MIN(budget.nsec, BURST_NSEC);
         budget.usec = usec;
-        if (budget.nsec >= RESUME_NSEC)
-                budget.spent = false;
-        return !budget.spent;
 }
 
 static void budget_charge(int64_t nsec) {
+        budget_accumulate();
         budget.nsec = MAX(budget.nsec - nsec, -DEBT_MSEC_MAX * 1000 * PERMILLE);
-        if (budget.nsec <= 0)
-                budget.spent = true;
 }
 
-/* When it may be used again (CLOCK_MONOTONIC). */
+/* From when on it may be used (CLOCK_MONOTONIC); 0: from now on. */
 static uint64_t budget_usec(void) {
-        return budget.usec + (uint64_t) ((RESUME_NSEC - budget.nsec) / PERMILLE) + 1;
+        budget_accumulate();
+        return budget.nsec > 0 ? 0 : budget.usec + (uint64_t) ((RESUME_NSEC - budget.nsec) / PERMILLE);
 }
 
 /* Forwarding to sd-bus */
@@ -129,11 +133,10 @@ static int forward(BusIntake *intake, const void *data, size_t n) {
 }
 
 int bus_intake_process(BusIntake *intake) {
-        int64_t begin_nsec = thread_cpu_nsec();
         int r;
 
         r = process(intake);
-        budget_charge(thread_cpu_nsec() - begin_nsec);
+        budget_charge(spend_nsec(intake));
         return r;
 }
 
@@ -237,8 +240,7 @@ static int process_packet(BusIntake *intake, const BusPacket *packet, size_t siz
         if (packet->type == BUS_PACKET_BYTES)
                 return serve(intake, packet, packet->data, size);
 
-        intake->n_received++;
-        intake->requested = BUS_REQUEST_NOTHING;
+        intake->requested = false;
         if (packet->type == BUS_PACKET_QUESTION)
                 return ask_user(intake, packet->sender, (const char *) packet->data);
         return serve_calls(intake, packet, size);
@@ -247,8 +249,7 @@ static int process_packet(BusIntake *intake, const BusPacket *packet, size_t siz
 /* Receives one packet. Returns 0 if there was none. */
 static int receive_packet(BusIntake *intake) {
         static BusPacket packet;
-        const int64_t begin_nsec = thread_cpu_nsec(),
-                      wake_nsec = MIN(begin_nsec - handled_nsec, WAKE_NSEC_MAX);
+        int64_t spent_nsec;
         ssize_t n;
         int r;
 
@@ -259,9 +260,9 @@ static int receive_packet(BusIntake *intake) {
                 return -ECONNRESET;
 
         r = process_packet(intake, &packet, (size_t) n - offsetof(BusPacket, data));
-        handled_nsec = thread_cpu_nsec();
+        spent_nsec = spend_nsec(intake);
         if (packet.uid != UID_ROOT)
-                budget_charge(handled_nsec - begin_nsec + wake_nsec);
+                budget_charge(spent_nsec);
         return r < 0 ? r : 1;
 }
 
@@ -273,28 +274,20 @@ int bus_intake_receive(BusIntake *intake) {
         return r;
 }
 
-int bus_intake_request(BusIntake *intake, uint64_t *ret_usec) {
-        bool has_budget = budget_has();
-        BusRequest request = {
-                .type = has_budget ? BUS_REQUEST_CALLS : BUS_REQUEST_ROOT_CALL,
-                .n_received = intake->n_received,
-                .n_served = (uint32_t) intake->n_served,
-        };
+int bus_intake_request(BusIntake *intake) {
+        BusRequest request = { .type = BUS_REQUEST_CALLS, .n_served = (uint32_t) intake->n_served };
         int r;
 
-        *ret_usec = USEC_INFINITY;
-        if (!may_send(intake))
-                return 0;
-        if (!has_budget)
-                *ret_usec = budget_usec();
-        if (request.type <= intake->requested)
+        intake->prepared_nsec = thread_cpu_nsec();
+        if (intake->requested || !may_send(intake))
                 return 0;
 
+        request.others_usec = budget_usec();
         r = send_request(intake, &request);
         if (r < 0)
                 return r;
 
-        intake->requested = request.type;
+        intake->requested = true;
         intake->n_served = 0;
         return 0;
 }

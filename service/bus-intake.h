@@ -4,7 +4,7 @@
 /*
  * Messages from the bus, or from the peers of a socket, on their way to sd-bus. A process without real-time
  * priority reads them (bus-reader.h, peers.h), and passes calls on one at a time, when the intake requests
- * one: while nothing is waiting to be sent, and if the caller is not root, while the budget lasts.
+ * one: while nothing is waiting to be sent, and if the caller is not root, once the budget has accumulated.
  *
  * This bounds in one place what callers can cause here. CPU time: 4 % of one CPU for all users but root, of
  * the bus and the sockets together; once
@@ -42,9 +42,8 @@ int bus_intake_process(BusIntake *intake);
  * millisecond. */
 int bus_intake_receive(BusIntake *intake);
 
-/* Requests calls, if one may be served. Must be called before each poll, after which *ret_usec is the
- * CLOCK_MONOTONIC time at which to call it again, unless something was received or sent. */
-int bus_intake_request(BusIntake *intake, uint64_t *ret_usec);
+/* Requests calls, if one may be served. Must be called before each poll. */
+int bus_intake_request(BusIntake *intake);
 
 /* Whether calls are waiting. */
 bool bus_intake_has_calls(const BusIntake *intake);

@@ -60,8 +60,8 @@ struct BusReader {
         ByteQueue received;
         size_t skip; /* bytes still to be skipped of a message that is too long */
 
-        BusRequestType requested;
-        uint32_t n_sent; /* requested packets */
+        bool requested;       /* the daemon has requested calls */
+        uint64_t others_usec; /* from when on of users other than root; 0: from now on */
 
         User users[USERS_MAX]; /* the first is root */
         size_t next_user;
@@ -125,11 +125,9 @@ static User *find_user(BusReader *reader, uid_t uid) {
 
 /* The user whose call is sent next: root first, the others in turn. */
 static User *next_user(BusReader *reader) {
-        if (reader->requested == BUS_REQUEST_NOTHING)
-                return NULL;
         if (byte_queue_count(&reader->users[0].calls) > 0)
                 return reader->users;
-        if (reader->requested != BUS_REQUEST_CALLS)
+        if (reader->others_usec > 0)
                 return NULL;
 
         for (size_t i = 0; i < USERS_MAX; i++) {
@@ -270,20 +268,25 @@ static void drop_served(BusReader *reader, size_t n) {
 /* Sends what is requested, if there is something. Questions come before the calls of all but root: root may
  * be among the unknown. */
 static int send_requested(BusReader *reader) {
-        User *user = next_user(reader);
+        User *user;
         int r;
 
+        if (!reader->requested)
+                return 0;
+        if (reader->others_usec <= usec_now(CLOCK_MONOTONIC))
+                reader->others_usec = 0;
+
+        user = next_user(reader);
         if (user && (user == reader->users || reader->n_new == 0))
                 r = send_calls(reader, user);
-        else if (reader->requested == BUS_REQUEST_CALLS && reader->n_new > 0)
+        else if (reader->others_usec == 0 && reader->n_new > 0)
                 r = ask(reader);
         else
                 return 0;
         if (r < 0)
                 return r;
 
-        reader->requested = BUS_REQUEST_NOTHING;
-        reader->n_sent++;
+        reader->requested = false;
         return 0;
 }
 
@@ -301,8 +304,8 @@ static int receive_request(BusReader *reader) {
         if (request.type == BUS_REQUEST_USER)
                 return on_user(reader, &request);
         drop_served(reader, request.n_served);
-        if (request.n_received == reader->n_sent)
-                reader->requested = request.type;
+        reader->requested = true;
+        reader->others_usec = request.others_usec;
         return 0;
 }
 
@@ -503,6 +506,8 @@ int bus_reader_wait(const BusReader *reader, int wait_msec) {
         };
         int r;
 
+        if (reader->requested && !reader->blocked)
+                wait_msec = limit_wait_msec(wait_msec, reader->others_usec);
         r = poll(fds, ELEMENTSOF(fds), wait_msec);
         return r < 0 && errno != EINTR ? -errno : r > 0;
 }

@@ -7,7 +7,8 @@
  * there, everyone would wait behind the flood.
  *
  * Replies and signals are passed on to the daemon at once. Calls wait here in one queue per user, and are
- * passed on when the daemon requests some: root's first, those of the others in turn. The bytes
+ * passed on when the daemon requests some: root's at once and first, those of the others in turn, from a time
+ * on that the request names. So nothing wakes the daemon before there is a call that it may serve. The bytes
  * of waiting calls are bounded; calls that are too long are not kept. Nor are messages with descriptors: no
  * method takes any. The kernel closes them, since they are not received: see SCM_RIGHTS in unix(7).
  */
@@ -51,16 +52,14 @@ typedef struct BusPacket {
 } BusPacket;
 
 typedef enum BusRequestType {
-        BUS_REQUEST_NOTHING,
-        BUS_REQUEST_ROOT_CALL,
-        BUS_REQUEST_CALLS, /* of any user, or a question */
+        BUS_REQUEST_CALLS, /* of a user, or a question: one packet, before which there is no other request */
         BUS_REQUEST_USER,  /* answers a question */
 } BusRequestType;
 
 /* To the reader. */
 typedef struct BusRequest {
         BusRequestType type;
-        uint32_t n_received; /* how many requested packets were received so far: older requests are void */
+        uint64_t others_usec; /* not before that time (CLOCK_MONOTONIC), unless it is a call of root */
         uint32_t n_served; /* bytes of calls, since the last request; the others of a packet are sent again */
         uint32_t sender;
         uid_t uid;  /* of the sender */

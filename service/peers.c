@@ -47,9 +47,9 @@ struct Peers {
         int link_fds[LINK_FDS_MAX];
         size_t n_link_fds;
 
-        BusRequestType requested;
-        uint32_t n_sent; /* requested packets */
-        bool blocked;    /* the daemon has much to receive */
+        bool requested;       /* the daemon has requested a call */
+        uint64_t others_usec; /* from when on of users other than root; 0: from now on */
+        bool blocked;         /* the daemon has much to receive */
 
         Peer *peers[PEERS_MAX];
         size_t n_peers;
@@ -343,7 +343,7 @@ static int read_link(Peers *peers) {
 /* Who has left a reply unread gets no other. */
 static bool is_ready(const Peers *peers, const Peer *peer) {
         return peer->call && byte_queue_count(&peer->unsent) == 0 &&
-               (peer->auth.uid == UID_ROOT || peers->requested == BUS_REQUEST_CALLS);
+               (peer->auth.uid == UID_ROOT || peers->others_usec == 0);
 }
 
 static bool goes_before(const Peer *a, const Peer *b) {
@@ -393,10 +393,15 @@ static void begin_next_call(Peers *peers, Peer *peer) {
 
 /* Sends one call, if the daemon has requested one. */
 static int send_call(Peers *peers) {
-        Peer *peer = peers->requested == BUS_REQUEST_NOTHING ? NULL : find_next(peers);
+        Peer *peer;
         int r;
 
         peers->blocked = false;
+        if (!peers->requested)
+                return 0;
+        if (peers->others_usec <= usec_now(CLOCK_MONOTONIC))
+                peers->others_usec = 0;
+        peer = find_next(peers);
         if (!peer)
                 return 0;
 
@@ -408,8 +413,7 @@ static int send_call(Peers *peers) {
         if (r < 0)
                 return r;
 
-        peers->requested = BUS_REQUEST_NOTHING;
-        peers->n_sent++;
+        peers->requested = false;
         note_turn(peers, peer->auth.uid);
         begin_next_call(peers, peer);
         return 0;
@@ -423,10 +427,12 @@ static void receive_request(Peers *peers) {
         n = recv(peers->daemon_fd, &request, sizeof(request), MSG_DONTWAIT);
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
                 peers->daemon_fd = -EBADF;
-                peers->requested = BUS_REQUEST_NOTHING;
+                peers->requested = false;
         }
-        if (n == sizeof(request) && request.n_received == peers->n_sent)
-                peers->requested = request.type;
+        if (n == sizeof(request)) {
+                peers->requested = true;
+                peers->others_usec = request.others_usec;
+        }
 }
 
 /* Work */
@@ -455,18 +461,16 @@ static struct pollfd watch_peer(const Peer *peer) {
         };
 }
 
-/* In milliseconds, until the first authentication is late, or connections are accepted again. */
+/* In milliseconds, until the first authentication is late, connections are accepted again, or a requested
+ * call may be sent. */
 static int limit_wait(const Peers *peers, int wait_msec) {
-        uint64_t usec = peers->accept_usec > 0 ? peers->accept_usec : USEC_INFINITY, left_msec;
-
+        wait_msec = limit_wait_msec(wait_msec, peers->accept_usec);
+        if (peers->requested && !peers->blocked)
+                wait_msec = limit_wait_msec(wait_msec, peers->others_usec);
         for (size_t i = 0; i < peers->n_peers; i++)
                 if (!peer_is_authenticated(peers->peers[i]))
-                        usec = MIN(usec, peers->peers[i]->connect_usec + AUTH_USEC);
-        if (usec == USEC_INFINITY)
-                return wait_msec;
-
-        left_msec = usec_subtract(usec, usec_now(CLOCK_MONOTONIC)) / USEC_PER_MSEC + 1;
-        return wait_msec < 0 || left_msec < (uint64_t) wait_msec ? (int) left_msec : wait_msec;
+                        wait_msec = limit_wait_msec(wait_msec, peers->peers[i]->connect_usec + AUTH_USEC);
+        return wait_msec;
 }
 
 int peers_work(Peers *peers, int wait_msec) {

@@ -118,6 +118,18 @@ static inline uint64_t usec_now(clockid_t clock) {
         return (uint64_t) time.tv_sec * USEC_PER_SEC + (uint64_t) time.tv_nsec / NSEC_PER_USEC;
 }
 
+/* The timeout for a poll(2) that ends soon after this time (CLOCK_MONOTONIC; 0: none), and after wait_msec at
+ * the latest (-1: never). */
+static inline int limit_wait_msec(int wait_msec, uint64_t usec) {
+        uint64_t left_msec;
+
+        if (usec == 0)
+                return wait_msec;
+
+        left_msec = usec_subtract(usec, usec_now(CLOCK_MONOTONIC)) / USEC_PER_MSEC + 1;
+        return wait_msec < 0 || left_msec < (uint64_t) wait_msec ? (int) left_msec : wait_msec;
+}
+
 /* A point in time on both clocks: the first for all decisions, the second only for display. */
 typedef struct Moment {
         uint64_t monotonic_usec; /* CLOCK_MONOTONIC: does not advance during suspend */

@@ -737,6 +737,45 @@ static void test_cpu_socket(BusFixture *fixture, gconstpointer data) {
                     call_without_reply(call_of(PEER_INTERFACE, "Ping", NULL)));
 }
 
+/* Without callers who ask in turn. */
+static uint64_t measure_alone(const BusFixture *fixture) {
+        Measure measure = measure_begin(fixture);
+
+        g_usleep(MEASURE_USEC);
+        return measure_permille(&measure, fixture);
+}
+
+/* Where each wakeup takes longer than the call for which it is, callers are served more rarely. */
+static void test_cpu_slow_wakes(BusFixture *fixture, gconstpointer data) {
+        static const uid_t users[] = { UID_NOBODY, UID_DAEMON, UID_BIN };
+        _cleanup_client_ Client *client = NULL, *other = NULL;
+        uint64_t own_permille, permille, wait_usec;
+        pid_t flood;
+
+        fixture->preload = g_getenv("WBWATCH_SLOW_WAKER");
+        g_assert_nonnull(fixture->preload);
+        client = start_without_bus(fixture, CPU_SETTINGS);
+        other = client_new(fixture, UID_GAMES);
+        own_permille = measure_alone(fixture);
+
+        flood =
+                        flood_start(crowd_new(fixture, users, ELEMENTSOF(users), ELEMENTSOF(users)),
+                                    call_of(BUS_INTERFACE, "Pause", NULL), /* reads= */ true);
+        process_set_realtime(getpid(), true);
+        (void) ask_in_turn(client, other);
+        permille = measure_alone(fixture);
+        wait_usec = ask_in_turn(client, other);
+        process_set_realtime(getpid(), false);
+        flood_stop(flood);
+
+        g_test_message("%" G_GUINT64_FORMAT " of 1000 of a CPU, %" G_GUINT64_FORMAT
+                       " of them without; others wait %" G_GUINT64_FORMAT " ms",
+                       permille, own_permille, wait_usec / USEC_PER_MSEC);
+        g_assert_cmpuint(permille, >, own_permille);
+        g_assert_cmpuint(permille, <=, SHARE_PERMILLE_MAX + own_permille);
+        g_assert_cmpuint(wait_usec, <=, WAIT_USEC_MAX);
+}
+
 /* ---- the engine ---- */
 
 /* A sync must start in time. */
@@ -1163,6 +1202,7 @@ int main(int argc, char *argv[]) {
         FIXTURE_TEST("/flood/share", test_share);
         FIXTURE_TEST("/flood/cpu", test_cpu);
         FIXTURE_TEST("/flood/cpu/socket", test_cpu_socket);
+        FIXTURE_TEST("/flood/cpu/slow-wakes", test_cpu_slow_wakes);
         FIXTURE_TEST("/flood/in-time", test_in_time);
         FIXTURE_TEST("/flood/in-time/socket", test_in_time_socket);
         FIXTURE_TEST("/flood/bus-hangs", test_bus_hangs);

@@ -21,6 +21,9 @@
 /* Fewer than are reaped when they were left before their end. */
 #define N_ENDS 20
 
+/* Anybody but root. */
+#define UID_OTHER 65534
+
 #define BEGUN "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"
 
 static void send_all(int fd, const void *data, size_t n) {
@@ -52,12 +55,11 @@ static void bench_work(const Bench *bench) {
                 g_assert_cmpint(peers_work(bench->peers, 0), >=, 0);
 }
 
-/* Connects with these lines, and has one call taken by the daemon. */
-static void bench_begin(Bench *bench, const char *lines, size_t n) {
+/* Connects as this user with these lines, and makes a call. */
+static void bench_call(Bench *bench, uid_t uid, const char *lines, size_t n) {
         static const char link_lines[] = "\0AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n";
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         socklen_t size = sizeof(address);
-        static BusPacket packet;
         g_autofree guchar *ping = NULL;
         gsize ping_size;
 
@@ -71,20 +73,42 @@ static void bench_begin(Bench *bench, const char *lines, size_t n) {
         g_assert_cmpint(peers_new(bench->packets[1], bench->link[1], &bench->listener, &bench->peers), ==, 0);
         send_all(bench->link[0], link_lines, sizeof(link_lines) - 1);
         bench->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        g_assert_cmpint(connect(bench->fd, (const struct sockaddr *) &address, size), ==, 0);
+        g_assert_no_errno(seteuid(uid));
+        g_assert_no_errno(connect(bench->fd, (const struct sockaddr *) &address, size));
+        g_assert_no_errno(seteuid(getuid()));
         send_all(bench->fd, lines, n);
         ping = new_ping(&ping_size);
         send_all(bench->fd, ping, ping_size);
         bench_work(bench);
+}
 
-        send_all(bench->packets[0], &(BusRequest){ .type = BUS_REQUEST_CALLS }, sizeof(BusRequest));
+static void bench_request(const Bench *bench, uint64_t others_usec) {
+        const BusRequest request = { .type = BUS_REQUEST_CALLS, .others_usec = others_usec };
+
+        send_all(bench->packets[0], &request, sizeof(request));
         bench_work(bench);
+}
+
+/* Whether the daemon has got the call; then it is of this user. */
+static bool bench_has_call(const Bench *bench, uid_t uid) {
+        static BusPacket packet;
+
         do
-                g_assert_cmpint(recv(bench->packets[0], &packet, sizeof(packet), MSG_DONTWAIT), >, 0);
+                if (recv(bench->packets[0], &packet, sizeof(packet), MSG_DONTWAIT) < 0)
+                        return false;
         while (packet.type == BUS_PACKET_BYTES);
+
         g_assert_cmpint(packet.type, ==, BUS_PACKET_CALLS);
-        g_assert_cmpint(packet.uid, ==, getuid());
+        g_assert_cmpint(packet.uid, ==, uid);
         g_assert_cmpint(packet.pid, ==, getpid());
+        return true;
+}
+
+/* Connects with these lines, and has one call taken by the daemon. */
+static void bench_begin(Bench *bench, const char *lines, size_t n) {
+        bench_call(bench, getuid(), lines, n);
+        bench_request(bench, 0);
+        g_assert_true(bench_has_call(bench, getuid()));
 }
 
 static void bench_done(Bench *bench) {
@@ -189,6 +213,24 @@ static void test_reply_descriptors(void) {
         check_descriptor(BEGUN, sizeof(BEGUN) - 1, ":1.1", false);
 }
 
+/* A requested call of root is sent at once, one of somebody else from the time on that the request names. */
+static void test_others_wait(void) {
+        uint64_t others_usec = usec_now(CLOCK_MONOTONIC) + 100 * USEC_PER_MSEC;
+        Bench bench = {};
+
+        bench_call(&bench, UID_ROOT, BEGUN, sizeof(BEGUN) - 1);
+        bench_request(&bench, others_usec + USEC_PER_HOUR);
+        g_assert_true(bench_has_call(&bench, UID_ROOT));
+        bench_done(&bench);
+
+        bench_call(&bench, UID_OTHER, BEGUN, sizeof(BEGUN) - 1);
+        bench_request(&bench, others_usec);
+        while (!bench_has_call(&bench, UID_OTHER))
+                g_assert_cmpint(peers_work(bench.peers, -1), >=, 0);
+        g_assert_cmpuint(usec_now(CLOCK_MONOTONIC), >=, others_usec);
+        bench_done(&bench);
+}
+
 /* How often this thread has waited for anything. */
 static long count_waits(void) {
         struct rusage usage;
@@ -247,6 +289,7 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
 
         g_test_add_func("/peers/reply-descriptors", test_reply_descriptors);
+        g_test_add_func("/peers/others-wait", test_others_wait);
         g_test_add_func("/peers/end", test_end);
 
         return g_test_run();
