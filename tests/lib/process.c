@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "deadline.h"
+#include "process-info.h"
 
 typedef struct Child {
         const ProcessSettings *settings;
@@ -93,11 +94,24 @@ Process process_fork(void (*function)(const void *data), const void *data) {
         _exit(EXIT_SUCCESS);
 }
 
+/* Which one does not end, and where it is: all that is left of it once the test has ended. */
+static void __attribute__((noreturn)) fail_waiting(int pidfd) {
+        g_autofree char *file = g_strdup_printf("fdinfo/%d", pidfd), *name = NULL, *where = NULL,
+                        *text = NULL;
+        pid_t pid = (pid_t) process_number(getpid(), file, "Pid:");
+
+        name = process_name(pid);
+        where = process_text(pid, "wchan");
+        text = process_describe(pid);
+        g_test_message("%s", text);
+        g_error("process %d (%s) does not end: it is in %s", (int) pid, name ?: "gone", where ?: "?");
+}
+
 void pidfd_wait(int pidfd, gint64 deadline_usec) {
         struct pollfd death = { .fd = pidfd, .events = POLLIN };
 
         if (poll(&death, 1, deadline_msec_left(deadline_usec)) != 1)
-                g_error("a process does not end");
+                fail_waiting(pidfd);
 }
 
 int process_wait_end(Process *process, gint64 deadline_usec) {
