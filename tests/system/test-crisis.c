@@ -24,6 +24,7 @@
 #include <sys/wait.h>
 
 #include "bus-fixture.h"
+#include "deadline.h"
 #include "own-disk.h"
 #include "stuck-worker.h"
 #include "sync-witness.h"
@@ -810,6 +811,9 @@ static void test_disk(BusFixture *fixture, gconstpointer data) {
 
         stuck_worker_let_go(&stuck);
         (void) client_wait_signal(client, "SyncFinished");
+        /* Dead once sync(2) returns, which writes back what other programs have left on all the machine's
+         * disks. */
+        fixture->deadline_usec = deadline_in_sec(FIXTURE_TIMEOUT_SEC);
         pidfd_wait(sync_pidfd, fixture->deadline_usec);
         pidfd_wait(syncfs_pidfd, fixture->deadline_usec);
         fixture_stop_daemon(fixture);
