@@ -347,11 +347,11 @@ static int on_prepare(sd_event_source *source, void *userdata) {
         uint64_t usec = USEC_INFINITY;
         int events;
 
+        (void) bus_intake_request(connection->intake);
         events = sd_bus_get_events(connection->bus);
         (void) sd_event_source_set_enabled(
                         connection->output, events >= 0 && (events & EPOLLOUT) ? SD_EVENT_ON : SD_EVENT_OFF);
 
-        (void) bus_intake_request(connection->intake);
         (void) sd_bus_get_timeout(connection->bus, &usec);
         (void) sd_event_source_set_time(connection->timer, usec);
         (void) sd_event_source_set_enabled(
@@ -628,8 +628,9 @@ static void release_name(BusConnection *connection) {
         while ((!connection->released_name || bus_intake_has_calls(connection->intake) ||
                 count_queued(connection) > 0 || count_unread(connection) > 0) &&
                !is_retrying(connection) && usec_now(CLOCK_MONOTONIC) < end_usec) {
-                (void) bus_intake_request(connection->intake);
                 (void) poll(&input, 1, 1);
+                (void) bus_intake_request(
+                                connection->intake); /* after the poll, which nobody is charged for */
                 work(connection, true);
         }
 }

@@ -15,14 +15,15 @@
 #include "peers.h"
 
 /* The share of one CPU, in thousandths. The budget accumulates up to BURST_NSEC, so that normal use is not
- * delayed. A spent one is used again from RESUME_NSEC on: under a flood each wakeup serves several calls. */
+ * delayed. A spent one is used again once it has RESUME_NSEC: under a flood one packet of the bus then has
+ * several calls. */
 #define PERMILLE 40
 #define BURST_NSEC (4 * 1000 * 1000)
 #define RESUME_NSEC (200 * 1000)
 
-/* The longest time until an overdrawn budget is balanced. One message overdraws it by less; but in a virtual
- * machine the time for which the host runs other guests counts as ours, and callers must not wait long for
- * that. */
+/* The longest time until an overdrawn budget is balanced, within 8 ms. One message overdraws it by less; but
+ * in a virtual machine the time for which the host runs something else counts as ours, and callers must not
+ * wait long for that: with four users who call something, each waits four times. */
 #define DEBT_MSEC_MAX 200
 
 /* How long calls are served before the event loop runs, which may have something more important to do. */
@@ -54,8 +55,8 @@ struct BusIntake {
         uid_t caller;
         pid_t caller_pid;
 
-        size_t n_served; /* bytes of calls, since the last request */
-
+        size_t n_served;       /* bytes of calls, since the last request */
+        uid_t served_uid;      /* whose the last requested packet was */
         int64_t prepared_nsec; /* the thread's CPU time before the last poll */
 
         Question questions[BUS_SENDERS_MAX];
@@ -66,7 +67,7 @@ struct BusIntake {
 /* Of all connections together. */
 static Budget budget;
 
-/* The thread's CPU time when something was charged, or was root's, for the last time. */
+/* The thread's CPU time at the last charge(). */
 static int64_t handled_nsec;
 
 static int64_t thread_cpu_nsec(void) {
@@ -74,16 +75,6 @@ static int64_t thread_cpu_nsec(void) {
 
         (void) clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
         return (int64_t) time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
-/* What the event loop has done for callers: from its preparation for a poll, with the request for calls and
- * the way through the poll, which may take longer than the call itself. What ran before, such as a scan, is
- * not theirs. */
-static int64_t spend_nsec(const BusIntake *intake) {
-        int64_t begin_nsec = MAX(intake->prepared_nsec, handled_nsec);
-
-        handled_nsec = thread_cpu_nsec();
-        return handled_nsec - begin_nsec;
 }
 
 /* Each microsecond adds PERMILLE nanoseconds. */
@@ -98,6 +89,16 @@ static void budget_accumulate(void) {
 static void budget_charge(int64_t nsec) {
         budget_accumulate();
         budget.nsec = MAX(budget.nsec - nsec, -DEBT_MSEC_MAX * 1000 * PERMILLE);
+}
+
+/* Charges a user for what the event loop has done since its preparation for a poll: the way through the poll
+ * may take longer than the call itself. What ran before, such as a scan, is nobody's. */
+static void charge(const BusIntake *intake, uid_t uid) {
+        int64_t begin_nsec = MAX(intake->prepared_nsec, handled_nsec);
+
+        handled_nsec = thread_cpu_nsec();
+        if (uid != UID_ROOT)
+                budget_charge(handled_nsec - begin_nsec);
 }
 
 /* From when on it may be used (CLOCK_MONOTONIC); 0: from now on. */
@@ -136,7 +137,7 @@ int bus_intake_process(BusIntake *intake) {
         int r;
 
         r = process(intake);
-        budget_charge(spend_nsec(intake));
+        charge(intake, intake->served_uid);
         return r;
 }
 
@@ -241,6 +242,7 @@ static int process_packet(BusIntake *intake, const BusPacket *packet, size_t siz
                 return serve(intake, packet, packet->data, size);
 
         intake->requested = false;
+        intake->served_uid = packet->uid;
         if (packet->type == BUS_PACKET_QUESTION)
                 return ask_user(intake, packet->sender, (const char *) packet->data);
         return serve_calls(intake, packet, size);
@@ -249,7 +251,6 @@ static int process_packet(BusIntake *intake, const BusPacket *packet, size_t siz
 /* Receives one packet. Returns 0 if there was none. */
 static int receive_packet(BusIntake *intake) {
         static BusPacket packet;
-        int64_t spent_nsec;
         ssize_t n;
         int r;
 
@@ -260,9 +261,7 @@ static int receive_packet(BusIntake *intake) {
                 return -ECONNRESET;
 
         r = process_packet(intake, &packet, (size_t) n - offsetof(BusPacket, data));
-        spent_nsec = spend_nsec(intake);
-        if (packet.uid != UID_ROOT)
-                budget_charge(spent_nsec);
+        charge(intake, packet.uid);
         return r < 0 ? r : 1;
 }
 
@@ -284,6 +283,7 @@ int bus_intake_request(BusIntake *intake) {
 
         request.others_usec = budget_usec();
         r = send_request(intake, &request);
+        charge(intake, intake->served_uid);
         if (r < 0)
                 return r;
 

@@ -60,6 +60,7 @@ struct BusReader {
         ByteQueue received;
         size_t skip; /* bytes still to be skipped of a message that is too long */
 
+        bool asked;           /* the last packet was a question */
         bool requested;       /* the daemon has requested calls */
         uint64_t others_usec; /* from when on of users other than root; 0: from now on */
 
@@ -133,10 +134,8 @@ static User *next_user(BusReader *reader) {
         for (size_t i = 0; i < USERS_MAX; i++) {
                 User *user = reader->users + (reader->next_user + i) % USERS_MAX;
 
-                if (byte_queue_count(&user->calls) > 0) {
-                        reader->next_user = (size_t) (user - reader->users) + 1;
+                if (byte_queue_count(&user->calls) > 0)
                         return user;
-                }
         }
 
         return NULL;
@@ -247,6 +246,8 @@ static int send_calls(BusReader *reader, User *user) {
         if (r < 0)
                 return r;
 
+        if (!root)
+                reader->next_user = (size_t) (user - reader->users) + 1;
         reader->sent = user;
         reader->n_in_flight = n;
         return 0;
@@ -265,10 +266,11 @@ static void drop_served(BusReader *reader, size_t n) {
         reader->n_in_flight = 0;
 }
 
-/* Sends what is requested, if there is something. Questions come before the calls of all but root: root may
- * be among the unknown. */
+/* Sends what is requested, if there is something. Questions and the calls of all but root take turns: root
+ * may be among the unknown, and who connects again and again must not keep the known from being served. */
 static int send_requested(BusReader *reader) {
         User *user;
+        bool asks;
         int r;
 
         if (!reader->requested)
@@ -277,15 +279,15 @@ static int send_requested(BusReader *reader) {
                 reader->others_usec = 0;
 
         user = next_user(reader);
-        if (user && (user == reader->users || reader->n_new == 0))
-                r = send_calls(reader, user);
-        else if (reader->others_usec == 0 && reader->n_new > 0)
-                r = ask(reader);
-        else
+        asks = reader->others_usec == 0 && reader->n_new > 0 &&
+               (!user || (user != reader->users && !reader->asked));
+        if (!asks && !user)
                 return 0;
+        r = asks ? ask(reader) : send_calls(reader, user);
         if (r < 0)
                 return r;
 
+        reader->asked = asks;
         reader->requested = false;
         return 0;
 }

@@ -127,7 +127,8 @@ static inline int limit_wait_msec(int wait_msec, uint64_t usec) {
                 return wait_msec;
 
         left_msec = usec_subtract(usec, usec_now(CLOCK_MONOTONIC)) / USEC_PER_MSEC + 1;
-        return wait_msec < 0 || left_msec < (uint64_t) wait_msec ? (int) left_msec : wait_msec;
+        return wait_msec < 0 || left_msec < (uint64_t) wait_msec ? (int) MIN(left_msec, (uint64_t) INT32_MAX)
+                                                                 : wait_msec;
 }
 
 /* A point in time on both clocks: the first for all decisions, the second only for display. */

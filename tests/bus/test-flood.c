@@ -634,6 +634,10 @@ static Share measure_share(BusFixture *fixture, Client *root, Client *other) {
         return share;
 }
 
+static bool is_bounded(const Share *share, uint64_t own_permille) {
+        return share->permille <= SHARE_PERMILLE_MAX + own_permille && share->wait_usec <= WAIT_USEC_MAX;
+}
+
 /* Other programs on the machine, and its host, can only add to what is measured: the best of some. */
 static void check_share(BusFixture *fixture, uint64_t own_permille, const char *what, Call call) {
 
@@ -652,7 +656,7 @@ static void check_share(BusFixture *fixture, uint64_t own_permille, const char *
                 g_test_message("%s: %" G_GUINT64_FORMAT " of 1000 of a CPU, %" G_GUINT64_FORMAT
                                " of them without; others wait %" G_GUINT64_FORMAT " ms at most",
                                what, share.permille, own_permille, share.wait_usec / USEC_PER_MSEC);
-                if (share.permille <= SHARE_PERMILLE_MAX + own_permille && share.wait_usec <= WAIT_USEC_MAX)
+                if (is_bounded(&share, own_permille))
                         break;
         }
         flood_stop(flood);
@@ -749,7 +753,8 @@ static uint64_t measure_alone(const BusFixture *fixture) {
 static void test_cpu_slow_wakes(BusFixture *fixture, gconstpointer data) {
         static const uid_t users[] = { UID_NOBODY, UID_DAEMON, UID_BIN };
         _cleanup_client_ Client *client = NULL, *other = NULL;
-        uint64_t own_permille, permille, wait_usec;
+        uint64_t own_permille;
+        Share share;
         pid_t flood;
 
         fixture->preload = g_getenv("WBWATCH_SLOW_WAKER");
@@ -762,18 +767,22 @@ static void test_cpu_slow_wakes(BusFixture *fixture, gconstpointer data) {
                         flood_start(crowd_new(fixture, users, ELEMENTSOF(users), ELEMENTSOF(users)),
                                     call_of(BUS_INTERFACE, "Pause", NULL), /* reads= */ true);
         process_set_realtime(getpid(), true);
-        (void) ask_in_turn(client, other);
-        permille = measure_alone(fixture);
-        wait_usec = ask_in_turn(client, other);
+        for (unsigned attempt = 1; attempt <= MEASURE_ATTEMPTS; attempt++) {
+                (void) ask_in_turn(client, other);
+                share.permille = measure_alone(fixture);
+                share.wait_usec = ask_in_turn(client, other);
+                g_test_message("%" G_GUINT64_FORMAT " of 1000 of a CPU, %" G_GUINT64_FORMAT
+                               " of them without; others wait %" G_GUINT64_FORMAT " ms",
+                               share.permille, own_permille, share.wait_usec / USEC_PER_MSEC);
+                if (is_bounded(&share, own_permille))
+                        break;
+        }
         process_set_realtime(getpid(), false);
         flood_stop(flood);
 
-        g_test_message("%" G_GUINT64_FORMAT " of 1000 of a CPU, %" G_GUINT64_FORMAT
-                       " of them without; others wait %" G_GUINT64_FORMAT " ms",
-                       permille, own_permille, wait_usec / USEC_PER_MSEC);
-        g_assert_cmpuint(permille, >, own_permille);
-        g_assert_cmpuint(permille, <=, SHARE_PERMILLE_MAX + own_permille);
-        g_assert_cmpuint(wait_usec, <=, WAIT_USEC_MAX);
+        g_assert_cmpuint(share.permille, >, own_permille);
+        g_assert_cmpuint(share.permille, <=, SHARE_PERMILLE_MAX + own_permille);
+        g_assert_cmpuint(share.wait_usec, <=, WAIT_USEC_MAX);
 }
 
 /* ---- the engine ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The process that serves a socket, without a daemon: descriptors in replies, its end. The rest is in
- * bus/test-sockets.c. */
+/* The process that serves a socket, without a daemon: descriptors in replies, whose call waits, its end. The
+ * rest is in bus/test-sockets.c. */
 
 #include "peers.h"
 
