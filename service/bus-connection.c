@@ -628,9 +628,10 @@ static void release_name(BusConnection *connection) {
         while ((!connection->released_name || bus_intake_has_calls(connection->intake) ||
                 count_queued(connection) > 0 || count_unread(connection) > 0) &&
                !is_retrying(connection) && usec_now(CLOCK_MONOTONIC) < end_usec) {
+                (void) bus_intake_request(connection->intake);
                 (void) poll(&input, 1, 1);
-                (void) bus_intake_request(
-                                connection->intake); /* after the poll, which nobody is charged for */
+                /* Only for the time: that of the poll is charged to nobody. */
+                (void) bus_intake_request(connection->intake);
                 work(connection, true);
         }
 }

@@ -15,15 +15,14 @@
 #include "peers.h"
 
 /* The share of one CPU, in thousandths. The budget accumulates up to BURST_NSEC, so that normal use is not
- * delayed. A spent one is used again once it has RESUME_NSEC: under a flood one packet of the bus then has
- * several calls. */
+ * delayed. A spent one is used again once it has RESUME_NSEC, enough for several packets in a row. */
 #define PERMILLE 40
 #define BURST_NSEC (4 * 1000 * 1000)
 #define RESUME_NSEC (200 * 1000)
 
-/* The longest time until an overdrawn budget is balanced, within 8 ms. One message overdraws it by less; but
- * in a virtual machine the time for which the host runs something else counts as ours, and callers must not
- * wait long for that: with four users who call something, each waits four times. */
+/* The longest time until an overdrawn budget is balanced: 8 ms of CPU time. One message overdraws it by less;
+ * but in a virtual machine the time for which the host runs something else counts as ours, and callers must
+ * not wait long for that: of four users who call something, each waits four times. */
 #define DEBT_MSEC_MAX 200
 
 /* How long calls are served before the event loop runs, which may have something more important to do. */
@@ -91,8 +90,8 @@ static void budget_charge(int64_t nsec) {
         budget.nsec = MAX(budget.nsec - nsec, -DEBT_MSEC_MAX * 1000 * PERMILLE);
 }
 
-/* Charges a user for what the event loop has done since its preparation for a poll: the way through the poll
- * may take longer than the call itself. What ran before, such as a scan, is nobody's. */
+/* Charges, unless it was for root, what the event loop has done since its preparation for a poll: the way
+ * through the poll may take longer than the call itself. What ran before, such as a scan, is nobody's. */
 static void charge(const BusIntake *intake, uid_t uid) {
         int64_t begin_nsec = MAX(intake->prepared_nsec, handled_nsec);
 
@@ -133,6 +132,7 @@ static int forward(BusIntake *intake, const void *data, size_t n) {
         return process(intake);
 }
 
+/* What is sent here is mostly left of the last reply; signals and timeouts are charged along with it. */
 int bus_intake_process(BusIntake *intake) {
         int r;
 

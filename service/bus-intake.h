@@ -42,8 +42,8 @@ int bus_intake_process(BusIntake *intake);
  * millisecond. */
 int bus_intake_receive(BusIntake *intake);
 
-/* Requests calls, if one may be served. Must be called before each poll: the CPU time from then on is that of
- * the calls that follow. */
+/* Requests calls, if one may be served. Must be called before each poll: the CPU time from then on is charged
+ * to what is received next. */
 int bus_intake_request(BusIntake *intake);
 
 /* Whether calls are waiting. */

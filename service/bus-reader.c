@@ -24,6 +24,9 @@
 #define USER_BYTES_MAX ((size_t) 4 * 1024 * 1024)
 #define BYTES_MAX ((size_t) 16 * 1024 * 1024)
 
+/* How many questions in a row are sent while calls of known users other than root wait. */
+#define QUESTIONS_MAX 4
+
 /* Users with waiting calls. Further users share the last queue. */
 #define USERS_MAX 64
 
@@ -60,7 +63,7 @@ struct BusReader {
         ByteQueue received;
         size_t skip; /* bytes still to be skipped of a message that is too long */
 
-        bool asked;           /* the last packet was a question */
+        unsigned n_asked;     /* questions in a row */
         bool requested;       /* the daemon has requested calls */
         uint64_t others_usec; /* from when on of users other than root; 0: from now on */
 
@@ -266,8 +269,8 @@ static void drop_served(BusReader *reader, size_t n) {
         reader->n_in_flight = 0;
 }
 
-/* Sends what is requested, if there is something. Questions and the calls of all but root take turns: root
- * may be among the unknown, and who connects again and again must not keep the known from being served. */
+/* Sends what is requested, if there is something. Root's calls come first, then questions: root may be among
+ * the unknown. But clients that connect again and again must not keep known callers from being served. */
 static int send_requested(BusReader *reader) {
         User *user;
         bool asks;
@@ -280,14 +283,17 @@ static int send_requested(BusReader *reader) {
 
         user = next_user(reader);
         asks = reader->others_usec == 0 && reader->n_new > 0 &&
-               (!user || (user != reader->users && !reader->asked));
+               (!user || (user != reader->users && reader->n_asked < QUESTIONS_MAX));
         if (!asks && !user)
                 return 0;
         r = asks ? ask(reader) : send_calls(reader, user);
         if (r < 0)
                 return r;
 
-        reader->asked = asks;
+        if (asks)
+                reader->n_asked++;
+        else if (user != reader->users)
+                reader->n_asked = 0;
         reader->requested = false;
         return 0;
 }

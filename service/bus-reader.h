@@ -52,7 +52,7 @@ typedef struct BusPacket {
 } BusPacket;
 
 typedef enum BusRequestType {
-        BUS_REQUEST_CALLS, /* of a user, or a question: one packet, before which there is no other request */
+        BUS_REQUEST_CALLS, /* of a user, or a question: one packet, which must come before the next one */
         BUS_REQUEST_USER,  /* answers a question */
 } BusRequestType;
 
@@ -76,8 +76,8 @@ BusReader *bus_reader_free(BusReader *reader);
 /* Does what can be done without waiting. Negative errno once the bus or the daemon is gone. */
 int bus_reader_work(BusReader *reader);
 
-/* Waits until there is something to do, for at most so long (-1: forever). Returns 1 if there is, otherwise
- * 0. */
+/* Waits until something can be received or sent, or until a requested call may be sent; for at most so long
+ * (-1: forever). Returns 1 in the first case, otherwise 0. bus_reader_work() must follow in any case. */
 int bus_reader_wait(const BusReader *reader, int wait_msec);
 
 /* Starts a process that does this. It ends with the bus and with the daemon's end of the socket, *ret_fd; the

@@ -95,11 +95,12 @@ static size_t bench_take(const Bench *bench, BusPacket *ret) {
 
 /* A question waits for the time that the request names, and so would a call; a call of root does not. */
 static void test_others_wait(void) {
-        uint64_t others_usec = usec_now(CLOCK_MONOTONIC) + 100 * USEC_PER_MSEC;
         Bench bench = bench_new();
         static BusPacket packet;
+        uint64_t others_usec;
 
         bench_call(&bench, ":1.1");
+        others_usec = usec_now(CLOCK_MONOTONIC) + 100 * USEC_PER_MSEC;
         bench_request(&bench, others_usec, 0);
         while (bench_take(&bench, &packet) == 0) {
                 g_assert_no_errno(bus_reader_wait(bench.reader, -1));
@@ -117,33 +118,62 @@ static void test_others_wait(void) {
         bench_done(&bench);
 }
 
-/* Who connects again and again, and so is always new, keeps nobody from being served. */
+/* The next packet has calls of this user. Returns their size. */
+static size_t take_calls(const Bench *bench, uid_t uid) {
+        static BusPacket packet;
+        size_t n = bench_take(bench, &packet);
+
+        g_assert_cmpuint(n, >, 0);
+        g_assert_cmpint(packet.type, ==, BUS_PACKET_CALLS);
+        g_assert_cmpint(packet.uid, ==, uid);
+        return n;
+}
+
+/* A new sender, whose user is known then, and whose call waits. */
+static void bench_introduce(const Bench *bench, const char *sender, uid_t uid, size_t n_served) {
+        static BusPacket packet;
+
+        bench_call(bench, sender);
+        bench_request(bench, 0, n_served);
+        g_assert_cmpuint(bench_take(bench, &packet), >, 0);
+        g_assert_cmpint(packet.type, ==, BUS_PACKET_QUESTION);
+        bench_answer(bench, packet.sender, uid);
+}
+
+/* Clients that connect again and again, and so are always new, keep no known caller from being served;
+ * neither do they while root calls, too. */
 static void test_turns(void) {
         enum {
-                N_CALLS = 3
+                N_CALLS = 3,
+                N_NEW = 30,
         };
         Bench bench = bench_new();
-        static BusPacket packet;
-        size_t call_size = 0;
+        unsigned n_calls = 0;
+        size_t n_served;
 
-        for (unsigned i = 0; i < N_CALLS; i++)
-                bench_call(&bench, ":1.1");
+        bench_introduce(&bench, ":1.1", UID_ROOT, 0);
         bench_request(&bench, 0, 0);
-        g_assert_cmpuint(bench_take(&bench, &packet), >, 0);
-        bench_answer(&bench, packet.sender, UID_OTHER);
+        bench_introduce(&bench, ":1.2", UID_OTHER, take_calls(&bench, UID_ROOT));
+        for (unsigned i = 1; i < N_CALLS; i++)
+                bench_call(&bench, ":1.2");
+        for (unsigned i = 0; i < N_NEW; i++) {
+                g_autofree char *sender = g_strdup_printf(":2.%u", i);
 
-        for (char i = 0; i < N_CALLS; i++)
-                bench_call(&bench, (const char[]){ ':', '1', '.', (char) ('2' + i), '\0' });
-        for (unsigned i = 0; i < N_CALLS; i++) {
-                bench_request(&bench, 0, 0);
-                call_size = bench_take(&bench, &packet) / (N_CALLS - i);
-                g_assert_cmpint(packet.type, ==, BUS_PACKET_CALLS);
-                g_assert_cmpint(packet.uid, ==, UID_OTHER);
-
-                bench_request(&bench, 0, call_size);
-                g_assert_cmpuint(bench_take(&bench, &packet), >, 0);
-                g_assert_cmpint(packet.type, ==, BUS_PACKET_QUESTION);
+                bench_call(&bench, sender);
         }
+
+        n_served = 0;
+        for (unsigned i = 0; i < N_NEW && n_calls < N_CALLS; i++) {
+                static BusPacket packet;
+                size_t n;
+
+                bench_call(&bench, ":1.1");
+                bench_request(&bench, 0, n_served);
+                bench_request(&bench, 0, take_calls(&bench, UID_ROOT));
+                n = bench_take(&bench, &packet);
+                n_served = packet.type == BUS_PACKET_CALLS ? n / (N_CALLS - n_calls++) : 0;
+        }
+        g_assert_cmpuint(n_calls, ==, N_CALLS);
         bench_done(&bench);
 }
 

@@ -215,15 +215,21 @@ static void test_reply_descriptors(void) {
 
 /* A requested call of root is sent at once, one of somebody else from the time on that the request names. */
 static void test_others_wait(void) {
-        uint64_t others_usec = usec_now(CLOCK_MONOTONIC) + 100 * USEC_PER_MSEC;
         Bench bench = {};
+        uint64_t others_usec;
+
+        if (geteuid() != 0) {
+                g_test_skip("only root can be two users");
+                return;
+        }
 
         bench_call(&bench, UID_ROOT, BEGUN, sizeof(BEGUN) - 1);
-        bench_request(&bench, others_usec + USEC_PER_HOUR);
+        bench_request(&bench, usec_now(CLOCK_MONOTONIC) + USEC_PER_HOUR);
         g_assert_true(bench_has_call(&bench, UID_ROOT));
         bench_done(&bench);
 
         bench_call(&bench, UID_OTHER, BEGUN, sizeof(BEGUN) - 1);
+        others_usec = usec_now(CLOCK_MONOTONIC) + 100 * USEC_PER_MSEC;
         bench_request(&bench, others_usec);
         while (!bench_has_call(&bench, UID_OTHER))
                 g_assert_cmpint(peers_work(bench.peers, -1), >=, 0);

@@ -94,7 +94,7 @@ Process process_fork(void (*function)(const void *data), const void *data) {
         _exit(EXIT_SUCCESS);
 }
 
-/* Which one does not end, and where it is: all that is left of it once the test has ended. */
+/* Reports which process does not end, and where it waits: nothing else is left of it after the test. */
 static void __attribute__((noreturn)) fail_waiting(int pidfd) {
         g_autofree char *file = g_strdup_printf("fdinfo/%d", pidfd), *name = NULL, *where = NULL,
                         *text = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * For LD_PRELOAD: each way out of epoll_wait(), and each message to another process, takes 1 ms of CPU time,
+ * For LD_PRELOAD: each return from epoll_wait(), and each message to another process, takes 1 ms of CPU time,
  * as in a virtual machine whose host runs the CPU that wakes this one up, or is woken up by it, in its place,
  * and counts that as its time. Only in the process that was started, not in those that it forks.
  */
