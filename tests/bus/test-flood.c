@@ -1,41 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * Callers who ask for too much, and a bus that takes nothing: the daemon's memory stays bounded, its scans
- * and syncs stay in time, and nobody takes another's share.
+ * Callers who ask for too much, and a bus that takes nothing: the daemon's memory stays bounded, and nobody
+ * takes another's share.
  */
 
 #include "bus-fixture.h"
 
+#include "flooded-daemon.h"
 #include "flooder.h"
 #include "private-bus.h"
 #include "settings.h"
 
-#include <fcntl.h>
 #include <gio/gunixfdlist.h>
-#include <pwd.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-
-/* What the daemon may keep of MEMORY_PEAK_KIB after a flood. */
-#define MEMORY_AFTER_KIB (16 * 1024)
-
-/* Each message of it is less than the 32 MiB of the bus. AddressSanitizer copies the whole of it whenever
- * sd-bus has read another part. */
-#ifdef HAS_ADDRESS_SANITIZER
-#define LARGE_TEXT_SIZE (3 * 1024 * 1024)
-#else
-#define LARGE_TEXT_SIZE (30 * 1024 * 1024)
-#endif
-
-/* When a worker counts as stuck, and the most that may pass from then to the sync. */
-#define STUCK_USEC (3 * USEC_PER_SEC)
-#define LATE_USEC_MAX (250 * USEC_PER_MSEC)
 
 /* How long a bus hangs. */
 #define HANG_USEC (5 * USEC_PER_SEC)
@@ -43,107 +22,9 @@
 /* The bus lets one connection have 128 open calls. */
 #define OPEN_CALLS_MAX 100
 
-/* Users whom every Debian has, and whom the bus counts apart. */
-#define UID_DAEMON 1
-#define UID_BIN 2
-#define UID_SYS 3
-#define UID_GAMES 5
-
 #define SLOW_SETTINGS                                                                                        \
         "[Watch]\nThresholdSec=1h\nCrowdSize=0\nPollIntervalSec=100ms\nIdleScanIntervalSec=1s\nSyncMethod="  \
         "sync\n"
-
-/* ---- the daemon's memory and time ---- */
-
-/* The processes that handle calls. The reader is another one after the connection was replaced. */
-static void find_processes(const BusFixture *fixture, pid_t ret[static 2]) {
-        ret[0] = fixture->daemon.pid;
-        ret[1] = fixture_helper_pid(fixture, fixture->socket ? HELPER_PUBLIC : HELPER_BUS);
-}
-
-/* Forgets the peak of what came before. */
-static void memory_begin(const BusFixture *fixture) {
-        pid_t pids[2];
-
-        find_processes(fixture, pids);
-        for (size_t i = 0; i < ELEMENTSOF(pids); i++) {
-                g_autofree char *path = g_strdup_printf("/proc/%d/clear_refs", (int) pids[i]);
-                _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-                g_assert_cmpint(write(fd, "5", 1), ==, 1);
-        }
-}
-
-/* Of both processes together. AddressSanitizer keeps what is freed, so that there is no bound. */
-static void memory_check(const BusFixture *fixture, const char *what) {
-        uint64_t peak = 0, after = 0;
-        pid_t pids[2];
-
-        find_processes(fixture, pids);
-        for (size_t i = 0; i < ELEMENTSOF(pids); i++) {
-                peak += process_status_number(pids[i], "VmHWM:");
-                after += process_status_number(pids[i], "VmRSS:");
-        }
-
-        g_test_message("%s: %" G_GUINT64_FORMAT " KiB at most, %" G_GUINT64_FORMAT " KiB after", what, peak,
-                       after);
-#ifndef HAS_ADDRESS_SANITIZER
-        g_assert_cmpuint(peak, <, MEMORY_PEAK_KIB);
-        g_assert_cmpuint(after, <, MEMORY_AFTER_KIB);
-#endif
-}
-
-/* ---- set up ---- */
-
-/* Bus, daemon, and a client as root that has seen the daemon on the bus. */
-static Client *start(BusFixture *fixture, const char *settings) {
-        Client *client;
-
-        fixture->flooded = true;
-        fixture_write_config(fixture, settings);
-        fixture_start_silent_bus(fixture);
-        client = client_new(fixture, UID_ROOT);
-        fixture_start_daemon(fixture, NULL);
-        g_free(client_wait_owner(client, BUS_NAME));
-        return client;
-}
-
-static uid_t uid_of(const char *name) {
-        const struct passwd *user = getpwnam(name);
-
-        g_assert_nonnull(user);
-        return user->pw_uid;
-}
-
-/* Something in polkit's place that takes questions and never answers. */
-static Client *start_silent_polkit(BusFixture *fixture) {
-        Client *polkit = client_new(fixture, uid_of("polkitd"));
-
-        client_own_name(polkit, POLKIT_NAME);
-        return polkit;
-}
-
-static void add_workers(const BusFixture *fixture, unsigned n) {
-        g_autoptr(GString) list = g_string_new(NULL);
-
-        for (unsigned i = 0; i < n; i++) {
-                g_autofree char *name = g_strdup_printf("kworker/%u:1+inode_switch_wbs", i);
-
-                fake_proc_add(&fixture->proc, 10000 + (pid_t) i, name, FLAGS_WORKER, 5678);
-                g_string_append_printf(list, "%u ", 10000 + i);
-        }
-        fake_proc_list(&fixture->proc, list->str);
-}
-
-/* An empty list is taken for a hidden one, so that a scan may have seen a part of them. */
-static void await_workers(Client *client, guint32 n) {
-        for (;;) {
-                g_autoptr(GVariant) count = client_get(client, "WorkerCount");
-
-                if (g_variant_get_uint32(count) == n)
-                        break;
-        }
-}
 
 /* ---- very many calls ---- */
 
@@ -154,7 +35,7 @@ static void test_clients(BusFixture *fixture, gconstpointer data) {
                 N_ROOT_CALLS = 10 /* so many that none is refused */
         };
         static const uid_t users[] = { UID_NOBODY, UID_DAEMON, UID_BIN, UID_SYS, UID_GAMES };
-        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_client_ Client *client = start_flooded(fixture, SLOW_SETTINGS);
         _cleanup_crowd_ Crowd crowd = crowd_new(fixture, users, ELEMENTSOF(users), 1000);
         _cleanup_crowd_ Crowd crowd_of_root = crowd_new_of(fixture, UID_ROOT, 100);
         _cleanup_call_ Call get = call_get_state();
@@ -173,12 +54,6 @@ static void test_clients(BusFixture *fixture, gconstpointer data) {
         g_assert_cmpuint(crowd_count_returns(&crowd), ==, 10000);
         g_assert_cmpuint(crowd_count_returns(&crowd_of_root), ==, 90000);
         memory_check(fixture, "1,100 clients, 100,000 calls");
-}
-
-static GVariant *large_text(void) {
-        g_autofree char *text = g_strnfill(LARGE_TEXT_SIZE, 'x');
-
-        return g_variant_new_string(text);
 }
 
 /* The same setting very often. */
@@ -212,7 +87,7 @@ static void test_largest(BusFixture *fixture, gconstpointer data) {
         enum {
                 N_CONNECTIONS = 4
         };
-        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_client_ Client *client = start_flooded(fixture, SLOW_SETTINGS);
         Call calls[] = {
                 call_of(PROPERTIES_INTERFACE, "Get", g_variant_new("(s@s)", BUS_INTERFACE, large_text())),
                 call_of(PROPERTIES_INTERFACE, "Get", g_variant_new("(@ss)", large_text(), "State")),
@@ -263,7 +138,7 @@ static size_t count_descriptors(pid_t pid) {
 
 /* A call that carries descriptors is refused, and none of our processes gets them. */
 static void test_descriptors(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_client_ Client *client = start_flooded(fixture, SLOW_SETTINGS);
         size_t n_ours = count_descriptors(fixture->daemon.pid),
                n_readers = count_descriptors(fixture_helper_pid(fixture, HELPER_BUS));
         g_autoptr(GUnixFDList) list = g_unix_fd_list_new();
@@ -321,7 +196,7 @@ static void test_too_much_before_root(BusFixture *fixture, gconstpointer data) {
                 N_SMALL_CALLS = 100,
                 LARGE_CALL_SIZE = 15000
         };
-        _cleanup_client_ Client *known = start(fixture, SLOW_SETTINGS);
+        _cleanup_client_ Client *known = start_flooded(fixture, SLOW_SETTINGS);
         _cleanup_client_ Client *unknown = client_new(fixture, UID_ROOT);
         _cleanup_crowd_ Crowd crowd = crowd_new_of(fixture, UID_NOBODY, N_CONNECTIONS);
         g_autofree char *text = g_strnfill(LARGE_CALL_SIZE, 'x');
@@ -348,7 +223,7 @@ static void test_too_much_before_root(BusFixture *fixture, gconstpointer data) {
 /* The bus reads from each connection in turn: from all these callers and, as often as from each of them, from
  * us. Answers would pile up here. */
 static void test_never_read(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_client_ Client *client = start_flooded(fixture, SLOW_SETTINGS);
         pid_t flood;
 
         memory_begin(fixture);
@@ -385,7 +260,7 @@ static bool answers(Client *client, const char *owner) {
  * from our connection, whoever it is for; but it does from a new one. Callers of root, since those of others
  * would need a minute for it. */
 static void test_left_unread(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_client_ Client *client = start_flooded(fixture, SLOW_SETTINGS);
         _cleanup_crowd_ Crowd crowd = crowd_new_of(fixture, UID_ROOT, 4);
         _cleanup_call_ Call introspect = call_of(INTROSPECTABLE_INTERFACE, "Introspect", NULL);
         g_autofree char *owner = client_wait_owner(client, BUS_NAME);
@@ -401,31 +276,21 @@ static void test_left_unread(BusFixture *fixture, gconstpointer data) {
         memory_check(fixture, "4 clients that leave 127 MiB unread");
 }
 
-/* With AddressSanitizer a list of 500 takes some 25 ms: a caller waits for those of three others, and 1,000
- * of them would take ten minutes within the share of users other than root. */
-#ifdef HAS_ADDRESS_SANITIZER
-#define LISTED_WORKERS 50
-#define LISTING_CONNECTIONS 100
-#else
-#define LISTED_WORKERS 500
-#define LISTING_CONNECTIONS 250
-#endif
-
 /* The bus hangs while very many wait for a list each. Only so many are made as the bus takes; reloads show
- * that the loop goes round meanwhile. */
+ * that the loop goes round meanwhile. Callers of root: those of others share so little CPU time that their
+ * lists would not fill the memory. */
 static void test_lists_unread(BusFixture *fixture, gconstpointer data) {
         enum {
-                N_CONNECTIONS = LISTING_CONNECTIONS,
+                N_CONNECTIONS = 250,
                 N_CALLS = 4
         };
-        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
-        _cleanup_crowd_ Crowd crowd = crowd_new_of(fixture, UID_NOBODY, N_CONNECTIONS);
+        _cleanup_client_ Client *client = start_flooded(fixture, SLOW_SETTINGS);
+        _cleanup_crowd_ Crowd crowd = crowd_new_of(fixture, UID_ROOT, N_CONNECTIONS);
         _cleanup_call_ Call list = call_of(BUS_INTERFACE, "ListWorkers", NULL);
         _cleanup_call_ Call ping = call_to(DBUS_NAME, DBUS_PATH, PEER_INTERFACE, "Ping", NULL);
         uint64_t start_usec;
 
-        add_workers(fixture, LISTED_WORKERS);
-        await_workers(client, LISTED_WORKERS);
+        add_listed_workers(fixture, client);
         memory_begin(fixture);
 
         /* The bus has passed them on when it answers what comes behind them. */
@@ -455,7 +320,7 @@ static void test_force_sync(BusFixture *fixture, gconstpointer data) {
                 N_CALLS = OPEN_CALLS_MAX,
                 N_TAKEN = 512
         };
-        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_client_ Client *client = start_flooded(fixture, SLOW_SETTINGS);
         _cleanup_crowd_ Crowd crowd = crowd_new_of(fixture, UID_ROOT, N_CONNECTIONS);
         _cleanup_call_ Call force_sync = call_of(BUS_INTERFACE, "ForceSync", NULL);
 
@@ -479,7 +344,7 @@ static void test_force_sync(BusFixture *fixture, gconstpointer data) {
  * until polkit answers or ends, 128 of them by default, and then refuses further ones. */
 static Client *start_with_room_for_questions(BusFixture *fixture) {
         private_bus_set_extra(fixture->folder, "<limit name='max_replies_per_connection'>1000</limit>");
-        return start(fixture, SLOW_SETTINGS);
+        return start_flooded(fixture, SLOW_SETTINGS);
 }
 
 /* 10,000 questions of four users for a polkit that does not answer. It gets no more of each than the share of
@@ -524,7 +389,7 @@ static void test_polkit(BusFixture *fixture, gconstpointer data) {
 /* A user's calls that come all at once, over many connections: before the daemon knows whose they are. There
  * is room left for another user's one behind them. */
 static void test_share(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_client_ Client *client = start_flooded(fixture, SLOW_SETTINGS);
         _cleanup_client_ Client *polkit = start_silent_polkit(fixture);
         _cleanup_client_ Client *other = client_new(fixture, UID_DAEMON);
         _cleanup_crowd_ Crowd crowd = crowd_new_of(fixture, UID_NOBODY, 200);
@@ -554,347 +419,6 @@ static void test_share(BusFixture *fixture, gconstpointer data) {
         assert_property(client, "State", "'idle'");
 }
 
-/* ---- time of the CPU ---- */
-
-/* What three users may take together, in thousandths of a CPU, and how long somebody else may wait. */
-#define SHARE_PERMILLE_MAX 50
-#define WAIT_USEC_MAX USEC_PER_SEC
-#define MEASURE_USEC (3 * USEC_PER_SEC)
-#define MEASURE_ATTEMPTS 3
-
-/* On a CPU, in all: the daemon has one thread. */
-static uint64_t cpu_nsec(const BusFixture *fixture) {
-        g_autofree char *path = g_strdup_printf("/proc/%d/schedstat", (int) fixture->daemon.pid),
-                        *text = NULL;
-
-        g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
-        return g_ascii_strtoull(text, NULL, 10);
-}
-
-typedef struct Measure {
-        uint64_t start_usec, start_nsec;
-} Measure;
-
-static Measure measure_begin(const BusFixture *fixture) {
-        return (Measure){ .start_usec = usec_now(CLOCK_MONOTONIC), .start_nsec = cpu_nsec(fixture) };
-}
-
-static uint64_t measure_passed_usec(const Measure *measure) {
-        return usec_now(CLOCK_MONOTONIC) - measure->start_usec;
-}
-
-/* The part of a CPU that the daemon has used since then, in thousandths. */
-static uint64_t measure_permille(const Measure *measure, const BusFixture *fixture) {
-        return (cpu_nsec(fixture) - measure->start_nsec) / measure_passed_usec(measure);
-}
-
-/* Has both ask one after the other, as a person would; the longest that one of them waited. */
-static uint64_t ask_in_turn(Client *one, Client *other) {
-        uint64_t wait_usec = 0;
-        Client *const clients[] = { one, other };
-
-        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
-                uint64_t start_usec = usec_now(CLOCK_MONOTONIC);
-
-                assert_property(clients[i], "CrowdSize", "uint32 0");
-                wait_usec = MAX(wait_usec, usec_now(CLOCK_MONOTONIC) - start_usec);
-        }
-
-        return wait_usec;
-}
-
-/* Waits for the time only: the share is one of it. */
-static uint64_t ask_for(uint64_t usec, const Measure *measure, Client *one, Client *other) {
-        uint64_t wait_usec = 0;
-
-        while (measure_passed_usec(measure) < usec) {
-                wait_usec = MAX(wait_usec, ask_in_turn(one, other));
-                g_usleep(20 * USEC_PER_MSEC);
-        }
-
-        return wait_usec;
-}
-
-typedef struct Share {
-        uint64_t permille, wait_usec;
-} Share;
-
-/* What three users take who call one thing as fast as they can, and what others wait meanwhile. These and the
- * bus run before all ordinary processes. */
-static Share measure_share(BusFixture *fixture, Client *root, Client *other) {
-        Measure measure;
-        Share share;
-
-        process_set_realtime(getpid(), true);
-        (void) ask_in_turn(root, other);
-        measure = measure_begin(fixture);
-        share.wait_usec = ask_for(MEASURE_USEC, &measure, root, other);
-        share.permille = measure_permille(&measure, fixture);
-        process_set_realtime(getpid(), false);
-        return share;
-}
-
-static bool is_bounded(const Share *share, uint64_t own_permille) {
-        return share->permille <= SHARE_PERMILLE_MAX + own_permille && share->wait_usec <= WAIT_USEC_MAX;
-}
-
-/* Other programs on the machine, and its host, can only add to what is measured: the best of some. */
-static void check_share(BusFixture *fixture, uint64_t own_permille, const char *what, Call call) {
-
-        static const uid_t users[] = { UID_NOBODY, UID_DAEMON, UID_BIN };
-        _cleanup_client_ Client *root = client_new(fixture, UID_ROOT);
-        _cleanup_client_ Client *other = client_new(fixture, UID_GAMES);
-        Share share;
-        pid_t flood;
-
-        memory_begin(fixture);
-        flood =
-                        flood_start(crowd_new(fixture, users, ELEMENTSOF(users), ELEMENTSOF(users)), call,
-                                    /* reads= */ true);
-        for (unsigned attempt = 1; attempt <= MEASURE_ATTEMPTS; attempt++) {
-                share = measure_share(fixture, root, other);
-                g_test_message("%s: %" G_GUINT64_FORMAT " of 1000 of a CPU, %" G_GUINT64_FORMAT
-                               " of them without; others wait %" G_GUINT64_FORMAT " ms at most",
-                               what, share.permille, own_permille, share.wait_usec / USEC_PER_MSEC);
-                if (is_bounded(&share, own_permille))
-                        break;
-        }
-        flood_stop(flood);
-
-        memory_check(fixture, what);
-        g_assert_cmpuint(share.permille, <=, SHARE_PERMILLE_MAX + own_permille);
-        g_assert_cmpuint(share.wait_usec, <=, WAIT_USEC_MAX);
-}
-
-/* The daemon's own scans, and what the two who ask cause. */
-static uint64_t measure_own(BusFixture *fixture) {
-        _cleanup_client_ Client *root = client_new(fixture, UID_ROOT);
-        _cleanup_client_ Client *other = client_new(fixture, UID_GAMES);
-        Measure measure = measure_begin(fixture);
-
-        (void) ask_for(MEASURE_USEC, &measure, root, other);
-        return measure_permille(&measure, fixture);
-}
-
-#define CPU_SETTINGS "[Watch]\nThresholdSec=1h\nCrowdSize=0\nPollIntervalSec=1s\nSyncMethod=sync\n"
-
-static void test_cpu(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, CPU_SETTINGS);
-        _cleanup_client_ _unused_ Client *polkit = start_silent_polkit(fixture);
-        uint64_t own_permille;
-        pid_t reader;
-
-        add_workers(fixture, LISTED_WORKERS);
-        await_workers(client, LISTED_WORKERS);
-        process_set_realtime(fixture->bus.pid, true);
-        own_permille = measure_own(fixture);
-
-        /* What the reader does is not measured: it has no real-time priority. */
-        reader = fixture_helper_pid(fixture, HELPER_BUS);
-        g_assert_cmpint(sched_getscheduler(reader), ==, SCHED_OTHER);
-        g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) reader), ==, -20);
-
-        check_share(fixture, own_permille, "GetAll",
-                    call_of(PROPERTIES_INTERFACE, "GetAll", g_variant_new("(s)", BUS_INTERFACE)));
-        check_share(fixture, own_permille, "lists", call_of(BUS_INTERFACE, "ListWorkers", NULL));
-        check_share(fixture, own_permille, "introspection",
-                    call_of(INTROSPECTABLE_INTERFACE, "Introspect", NULL));
-        check_share(fixture, own_permille, "Ping", call_of(PEER_INTERFACE, "Ping", NULL));
-        check_share(fixture, own_permille, "unknown members", call_of(PEER_INTERFACE, "Nonsense", NULL));
-        check_share(fixture, own_permille, "questions for polkit", call_of(BUS_INTERFACE, "Pause", NULL));
-        check_share(fixture, own_permille, "large calls",
-                    call_of(PROPERTIES_INTERFACE, "Get",
-                            g_variant_new("(s@s)", BUS_INTERFACE, large_text())));
-        check_share(fixture, own_permille, "calls without a reply",
-                    call_without_reply(call_of(PEER_INTERFACE, "Ping", NULL)));
-}
-
-/* The daemon without a bus, and a client as root on its private socket. The clients and floods that follow
- * are on the public one. */
-static Client *start_without_bus(BusFixture *fixture, const char *settings) {
-        fixture_write_config(fixture, settings);
-        fixture_start_daemon(fixture, NULL);
-        fixture->socket = "public";
-        client_free(client_new(fixture, UID_NOBODY)); /* the process is there */
-        return client_new_on_socket(fixture, UID_ROOT, "private");
-}
-
-/* What the process does that serves the socket is not measured: it has no real-time priority. */
-static void test_cpu_socket(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start_without_bus(fixture, CPU_SETTINGS);
-        uint64_t own_permille;
-        pid_t process;
-
-        add_workers(fixture, LISTED_WORKERS);
-        await_workers(client, LISTED_WORKERS);
-        own_permille = measure_own(fixture);
-
-        process = fixture_helper_pid(fixture, HELPER_PUBLIC);
-        g_assert_cmpint(sched_getscheduler(process), ==, SCHED_OTHER);
-        g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) process), ==, -20);
-
-        check_share(fixture, own_permille, "lists over the socket",
-                    call_of(BUS_INTERFACE, "ListWorkers", NULL));
-        check_share(fixture, own_permille, "refused changes over the socket",
-                    call_of(BUS_INTERFACE, "Pause", NULL));
-        check_share(fixture, own_permille, "calls without a reply over the socket",
-                    call_without_reply(call_of(PEER_INTERFACE, "Ping", NULL)));
-}
-
-/* Without callers who ask in turn. */
-static uint64_t measure_alone(const BusFixture *fixture) {
-        Measure measure = measure_begin(fixture);
-
-        g_usleep(MEASURE_USEC);
-        return measure_permille(&measure, fixture);
-}
-
-/* Where each wakeup takes longer than the call for which it is, callers are served more rarely. */
-static void test_cpu_slow_wakes(BusFixture *fixture, gconstpointer data) {
-        static const uid_t users[] = { UID_NOBODY, UID_DAEMON, UID_BIN };
-        _cleanup_client_ Client *client = NULL, *other = NULL;
-        uint64_t own_permille, before_nsec;
-        Share share;
-        pid_t flood;
-
-        fixture->preload = g_getenv("WBWATCH_SLOW_WAKER");
-        g_assert_nonnull(fixture->preload);
-        client = start_without_bus(fixture, CPU_SETTINGS);
-        other = client_new(fixture, UID_GAMES);
-        before_nsec = cpu_nsec(fixture);
-        assert_property(client, "CrowdSize", "uint32 0");
-        g_assert_cmpuint(cpu_nsec(fixture) - before_nsec, >=, USEC_PER_MSEC * NSEC_PER_USEC); /* it is slow */
-        own_permille = measure_alone(fixture);
-
-        flood =
-                        flood_start(crowd_new(fixture, users, ELEMENTSOF(users), ELEMENTSOF(users)),
-                                    call_of(BUS_INTERFACE, "Pause", NULL), /* reads= */ true);
-        process_set_realtime(getpid(), true);
-        for (unsigned attempt = 1; attempt <= MEASURE_ATTEMPTS; attempt++) {
-                (void) ask_in_turn(client, other);
-                share.permille = measure_alone(fixture);
-                share.wait_usec = ask_in_turn(client, other);
-                g_test_message("%" G_GUINT64_FORMAT " of 1000 of a CPU, %" G_GUINT64_FORMAT
-                               " of them without; others wait %" G_GUINT64_FORMAT " ms",
-                               share.permille, own_permille, share.wait_usec / USEC_PER_MSEC);
-                if (share.permille > own_permille && is_bounded(&share, own_permille))
-                        break;
-        }
-        process_set_realtime(getpid(), false);
-        flood_stop(flood);
-
-        g_assert_cmpuint(share.permille, >, own_permille);
-        g_assert_cmpuint(share.permille, <=, SHARE_PERMILLE_MAX + own_permille);
-        g_assert_cmpuint(share.wait_usec, <=, WAIT_USEC_MAX);
-}
-
-/* ---- the engine ---- */
-
-/* A sync must start in time. */
-static void assert_in_time(GVariant *sync_started, const char *what) {
-        g_autoptr(GVariant) details = NULL;
-        guint64 run_usec;
-
-        g_variant_get(sync_started, "(tt@a{sv})", NULL, NULL, &details);
-        g_assert_true(g_variant_lookup(details, "LongestRunUSec", "t", &run_usec));
-        g_test_message("%s: sync after a run of %" G_GUINT64_FORMAT " us", what, run_usec);
-        g_assert_cmpuint(run_usec, <=, STUCK_USEC + LATE_USEC_MAX);
-}
-
-#define IN_TIME_SETTINGS                                                                                     \
-        "[Watch]\nDryRun=yes\nThresholdSec=3s\nPollIntervalSec=100ms\nIdleScanIntervalSec=1s\nRecoverySec="  \
-        "0\n"                                                                                                \
-        "CountWaiting=yes\n"
-
-/* In each kind of flood workers are seen, a stall is detected and a sync started as at any other time. Then
- * the bus dies in the middle of it. */
-static void test_in_time(BusFixture *fixture, gconstpointer data) {
-        Client *client = start(fixture, IN_TIME_SETTINGS);
-        Client *polkit = start_silent_polkit(fixture);
-        const struct {
-                const char *what;
-                size_t n_connections;
-                Call call;
-        } floods[] = {
-                { "large calls", 2,
-                  call_of(PROPERTIES_INTERFACE, "Get", g_variant_new("(s@s)", BUS_INTERFACE, large_text())) },
-                { "introspection", 20, call_of(INTROSPECTABLE_INTERFACE, "Introspect", NULL) },
-                { "lists", 20, call_of(BUS_INTERFACE, "ListEpisodes", NULL) },
-                { "questions for polkit", 20, call_of(BUS_INTERFACE, "Pause", NULL) },
-                { "properties", 20, call_get_state() },
-        };
-        pid_t flood = 0;
-
-        memory_begin(fixture);
-        for (size_t i = 0; i < ELEMENTSOF(floods); i++) {
-                GVariant *sync_started;
-
-                flood = flood_start(
-                                crowd_new_of(fixture, UID_NOBODY, floods[i].n_connections), floods[i].call,
-                                /* reads= */ true);
-                fixture_add_worker(fixture);
-                (void) client_wait_signal(client, "EpisodeStarted");
-                sync_started = client_wait_signal(client, "SyncStarted");
-                fixture_remove_worker(fixture);
-                (void) client_wait_signal(client, "EpisodeEnded");
-                if (i + 1 < ELEMENTSOF(floods))
-                        flood_stop(flood);
-                assert_in_time(sync_started, floods[i].what);
-
-                /* A large one may just be coming in. */
-                client_settle(client);
-                memory_check(fixture, floods[i].what);
-        }
-
-        client_free(client);
-        client_free(polkit);
-        fixture_stop_bus(fixture);
-        flood_stop(flood);
-
-        fixture_start_bus(fixture);
-        client = client_new(fixture, UID_ROOT);
-        g_free(client_wait_owner(client, BUS_NAME));
-        assert_property(client, "State", "'idle'");
-        client_free(client);
-}
-
-/* Opens and closes connections without an end. */
-static void connect_forever(const void *data) {
-        const struct sockaddr_un *address = data;
-
-        g_assert_cmpint(setuid(UID_DAEMON), ==, 0);
-        for (;;) {
-                int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-                (void) connect(fd, (const struct sockaddr *) address, sizeof(*address));
-                (void) close(fd);
-        }
-}
-
-/* The same over the public socket, while others also connect to it as fast as they can. */
-static void test_in_time_socket(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start_without_bus(fixture, IN_TIME_SETTINGS);
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        Process connects;
-        pid_t flood;
-
-        (void) g_snprintf(address.sun_path, sizeof(address.sun_path), "%s/public", fixture->socket_folder);
-        memory_begin(fixture);
-        flood =
-                        flood_start(crowd_new_of(fixture, UID_NOBODY, 20),
-                                    call_of(BUS_INTERFACE, "ListEpisodes", NULL), /* reads= */ true);
-        connects = process_fork(connect_forever, &address);
-
-        fixture_add_worker(fixture);
-        assert_in_time(client_wait_signal(client, "SyncStarted"), "lists over the socket");
-        fixture_remove_worker(fixture);
-        (void) client_wait_signal(client, "EpisodeEnded");
-
-        process_kill(&connects, fixture->deadline_usec);
-        flood_stop(flood);
-        memory_check(fixture, "lists over the socket");
-}
-
 /* ---- a bus that hangs ---- */
 
 /* Changes the settings again and again, each of which is reported. */
@@ -913,7 +437,7 @@ static void test_bus_hangs(BusFixture *fixture, gconstpointer data) {
         enum {
                 N_SIGNALS = 3000
         };
-        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_client_ Client *client = start_flooded(fixture, SLOW_SETTINGS);
         g_autofree char *before = client_wait_owner(client, BUS_NAME), *after = NULL;
 
         memory_begin(fixture);
@@ -939,7 +463,7 @@ static void test_bus_hangs_at_end(BusFixture *fixture, gconstpointer data) {
         enum {
                 N_SIGNALS = 800 /* more than the socket takes, less than it is given up for */
         };
-        _cleanup_client_ Client *client = start(fixture, SLOW_SETTINGS);
+        _cleanup_client_ Client *client = start_flooded(fixture, SLOW_SETTINGS);
 
         fixture_hold_bus(fixture, true);
         report_often(fixture, N_SIGNALS);
@@ -1160,7 +684,7 @@ static void test_random(BusFixture *fixture, gconstpointer data) {
         const char *seed_text = g_getenv("WBWATCH_SEED");
         guint32 seed = seed_text ? (guint32) g_ascii_strtoull(seed_text, NULL, 10) : SEED_DEFAULT;
         g_autoptr(GRand) random = g_rand_new_with_seed(seed);
-        _cleanup_client_ Client *root = start(fixture, "[Watch]\nDryRun=yes\n");
+        _cleanup_client_ Client *root = start_flooded(fixture, "[Watch]\nDryRun=yes\n");
         _cleanup_client_ Client *nobody = client_new(fixture, UID_NOBODY);
         unsigned n_errors = 0;
 
@@ -1212,11 +736,6 @@ int main(int argc, char *argv[]) {
         FIXTURE_TEST("/flood/force-sync", test_force_sync);
         FIXTURE_TEST("/flood/polkit", test_polkit);
         FIXTURE_TEST("/flood/share", test_share);
-        FIXTURE_TEST("/flood/cpu", test_cpu);
-        FIXTURE_TEST("/flood/cpu/socket", test_cpu_socket);
-        FIXTURE_TEST("/flood/cpu/slow-wakes", test_cpu_slow_wakes);
-        FIXTURE_TEST("/flood/in-time", test_in_time);
-        FIXTURE_TEST("/flood/in-time/socket", test_in_time_socket);
         FIXTURE_TEST("/flood/bus-hangs", test_bus_hangs);
         FIXTURE_TEST("/flood/bus-hangs-at-end", test_bus_hangs_at_end);
         FIXTURE_TEST("/flood/bus-hangs-first", test_bus_hangs_first);

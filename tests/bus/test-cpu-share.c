@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The CPU time that callers may take who call as fast as they can, and the daemon's work meanwhile: others
+ * are answered, and stalls are noticed in time. Its times are measured, so that it runs alone.
+ */
+
+#include "bus-fixture.h"
+
+#include "flooded-daemon.h"
+#include "flooder.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* When a worker counts as stuck, and the most that may pass from then to the sync. */
+#define STUCK_USEC (3 * USEC_PER_SEC)
+#define LATE_USEC_MAX (250 * USEC_PER_MSEC)
+
+/* ---- time of the CPU ---- */
+
+/* What three users may take together, in thousandths of a CPU, and how long somebody else may wait. */
+#define SHARE_PERMILLE_MAX 50
+#define WAIT_USEC_MAX USEC_PER_SEC
+#define MEASURE_USEC (3 * USEC_PER_SEC)
+#define MEASURE_ATTEMPTS 3
+
+/* On a CPU, in all: the daemon has one thread. */
+static uint64_t cpu_nsec(const BusFixture *fixture) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/schedstat", (int) fixture->daemon.pid),
+                        *text = NULL;
+
+        g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+        return g_ascii_strtoull(text, NULL, 10);
+}
+
+typedef struct Measure {
+        uint64_t start_usec, start_nsec;
+} Measure;
+
+static Measure measure_begin(const BusFixture *fixture) {
+        return (Measure){ .start_usec = usec_now(CLOCK_MONOTONIC), .start_nsec = cpu_nsec(fixture) };
+}
+
+static uint64_t measure_passed_usec(const Measure *measure) {
+        return usec_now(CLOCK_MONOTONIC) - measure->start_usec;
+}
+
+/* The part of a CPU that the daemon has used since then, in thousandths. */
+static uint64_t measure_permille(const Measure *measure, const BusFixture *fixture) {
+        return (cpu_nsec(fixture) - measure->start_nsec) / measure_passed_usec(measure);
+}
+
+/* Has both ask one after the other, as a person would; the longest that one of them waited. */
+static uint64_t ask_in_turn(Client *one, Client *other) {
+        uint64_t wait_usec = 0;
+        Client *const clients[] = { one, other };
+
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                uint64_t start_usec = usec_now(CLOCK_MONOTONIC);
+
+                assert_property(clients[i], "CrowdSize", "uint32 0");
+                wait_usec = MAX(wait_usec, usec_now(CLOCK_MONOTONIC) - start_usec);
+        }
+
+        return wait_usec;
+}
+
+/* Waits for the time only: the share is one of it. */
+static uint64_t ask_for(uint64_t usec, const Measure *measure, Client *one, Client *other) {
+        uint64_t wait_usec = 0;
+
+        while (measure_passed_usec(measure) < usec) {
+                wait_usec = MAX(wait_usec, ask_in_turn(one, other));
+                g_usleep(20 * USEC_PER_MSEC);
+        }
+
+        return wait_usec;
+}
+
+typedef struct Share {
+        uint64_t permille, wait_usec;
+} Share;
+
+/* What three users take who call one thing as fast as they can, and what others wait meanwhile. These and the
+ * bus run before all ordinary processes. */
+static Share measure_share(BusFixture *fixture, Client *root, Client *other) {
+        Measure measure;
+        Share share;
+
+        process_set_realtime(getpid(), true);
+        (void) ask_in_turn(root, other);
+        measure = measure_begin(fixture);
+        share.wait_usec = ask_for(MEASURE_USEC, &measure, root, other);
+        share.permille = measure_permille(&measure, fixture);
+        process_set_realtime(getpid(), false);
+        return share;
+}
+
+static bool is_bounded(const Share *share, uint64_t own_permille) {
+        return share->permille <= SHARE_PERMILLE_MAX + own_permille && share->wait_usec <= WAIT_USEC_MAX;
+}
+
+/* Other programs on the machine, and its host, can only add to what is measured: the best of some. */
+static void check_share(BusFixture *fixture, uint64_t own_permille, const char *what, Call call) {
+
+        static const uid_t users[] = { UID_NOBODY, UID_DAEMON, UID_BIN };
+        _cleanup_client_ Client *root = client_new(fixture, UID_ROOT);
+        _cleanup_client_ Client *other = client_new(fixture, UID_GAMES);
+        Share share;
+        pid_t flood;
+
+        memory_begin(fixture);
+        flood =
+                        flood_start(crowd_new(fixture, users, ELEMENTSOF(users), ELEMENTSOF(users)), call,
+                                    /* reads= */ true);
+        for (unsigned attempt = 1; attempt <= MEASURE_ATTEMPTS; attempt++) {
+                share = measure_share(fixture, root, other);
+                g_test_message("%s: %" G_GUINT64_FORMAT " of 1000 of a CPU, %" G_GUINT64_FORMAT
+                               " of them without; others wait %" G_GUINT64_FORMAT " ms at most",
+                               what, share.permille, own_permille, share.wait_usec / USEC_PER_MSEC);
+                if (is_bounded(&share, own_permille))
+                        break;
+        }
+        flood_stop(flood);
+
+        memory_check(fixture, what);
+        g_assert_cmpuint(share.permille, <=, SHARE_PERMILLE_MAX + own_permille);
+        g_assert_cmpuint(share.wait_usec, <=, WAIT_USEC_MAX);
+}
+
+/* The daemon's own scans, and what the two who ask cause. */
+static uint64_t measure_own(BusFixture *fixture) {
+        _cleanup_client_ Client *root = client_new(fixture, UID_ROOT);
+        _cleanup_client_ Client *other = client_new(fixture, UID_GAMES);
+        Measure measure = measure_begin(fixture);
+
+        (void) ask_for(MEASURE_USEC, &measure, root, other);
+        return measure_permille(&measure, fixture);
+}
+
+#define CPU_SETTINGS "[Watch]\nThresholdSec=1h\nCrowdSize=0\nPollIntervalSec=1s\nSyncMethod=sync\n"
+
+static void test_bus(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start_flooded(fixture, CPU_SETTINGS);
+        _cleanup_client_ _unused_ Client *polkit = start_silent_polkit(fixture);
+        uint64_t own_permille;
+        pid_t reader;
+
+        add_listed_workers(fixture, client);
+        process_set_realtime(fixture->bus.pid, true);
+        own_permille = measure_own(fixture);
+
+        /* What the reader does is not measured: it has no real-time priority. */
+        reader = fixture_helper_pid(fixture, HELPER_BUS);
+        g_assert_cmpint(sched_getscheduler(reader), ==, SCHED_OTHER);
+        g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) reader), ==, -20);
+
+        check_share(fixture, own_permille, "GetAll",
+                    call_of(PROPERTIES_INTERFACE, "GetAll", g_variant_new("(s)", BUS_INTERFACE)));
+        check_share(fixture, own_permille, "lists", call_of(BUS_INTERFACE, "ListWorkers", NULL));
+        check_share(fixture, own_permille, "introspection",
+                    call_of(INTROSPECTABLE_INTERFACE, "Introspect", NULL));
+        check_share(fixture, own_permille, "Ping", call_of(PEER_INTERFACE, "Ping", NULL));
+        check_share(fixture, own_permille, "unknown members", call_of(PEER_INTERFACE, "Nonsense", NULL));
+        check_share(fixture, own_permille, "questions for polkit", call_of(BUS_INTERFACE, "Pause", NULL));
+        check_share(fixture, own_permille, "large calls",
+                    call_of(PROPERTIES_INTERFACE, "Get",
+                            g_variant_new("(s@s)", BUS_INTERFACE, large_text())));
+        check_share(fixture, own_permille, "calls without a reply",
+                    call_without_reply(call_of(PEER_INTERFACE, "Ping", NULL)));
+}
+
+/* The daemon without a bus, and a client as root on its private socket. The clients and floods that follow
+ * are on the public one. */
+static Client *start_without_bus(BusFixture *fixture, const char *settings) {
+        fixture_write_config(fixture, settings);
+        fixture_start_daemon(fixture, NULL);
+        fixture->socket = "public";
+        client_free(client_new(fixture, UID_NOBODY)); /* the process is there */
+        return client_new_on_socket(fixture, UID_ROOT, "private");
+}
+
+/* What the process does that serves the socket is not measured: it has no real-time priority. */
+static void test_socket(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start_without_bus(fixture, CPU_SETTINGS);
+        uint64_t own_permille;
+        pid_t process;
+
+        add_listed_workers(fixture, client);
+        own_permille = measure_own(fixture);
+
+        process = fixture_helper_pid(fixture, HELPER_PUBLIC);
+        g_assert_cmpint(sched_getscheduler(process), ==, SCHED_OTHER);
+        g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t) process), ==, -20);
+
+        check_share(fixture, own_permille, "lists over the socket",
+                    call_of(BUS_INTERFACE, "ListWorkers", NULL));
+        check_share(fixture, own_permille, "refused changes over the socket",
+                    call_of(BUS_INTERFACE, "Pause", NULL));
+        check_share(fixture, own_permille, "calls without a reply over the socket",
+                    call_without_reply(call_of(PEER_INTERFACE, "Ping", NULL)));
+}
+
+/* Without callers who ask in turn. */
+static uint64_t measure_alone(const BusFixture *fixture) {
+        Measure measure = measure_begin(fixture);
+
+        g_usleep(MEASURE_USEC);
+        return measure_permille(&measure, fixture);
+}
+
+/* Where each wakeup takes longer than the call for which it is, callers are served more rarely. */
+static void test_slow_wakes(BusFixture *fixture, gconstpointer data) {
+        static const uid_t users[] = { UID_NOBODY, UID_DAEMON, UID_BIN };
+        _cleanup_client_ Client *client = NULL, *other = NULL;
+        uint64_t own_permille, before_nsec;
+        Share share;
+        pid_t flood;
+
+        fixture->preload = g_getenv("WBWATCH_SLOW_WAKER");
+        g_assert_nonnull(fixture->preload);
+        client = start_without_bus(fixture, CPU_SETTINGS);
+        other = client_new(fixture, UID_GAMES);
+        before_nsec = cpu_nsec(fixture);
+        assert_property(client, "CrowdSize", "uint32 0");
+        g_assert_cmpuint(cpu_nsec(fixture) - before_nsec, >=, USEC_PER_MSEC * NSEC_PER_USEC); /* it is slow */
+        own_permille = measure_alone(fixture);
+
+        flood =
+                        flood_start(crowd_new(fixture, users, ELEMENTSOF(users), ELEMENTSOF(users)),
+                                    call_of(BUS_INTERFACE, "Pause", NULL), /* reads= */ true);
+        process_set_realtime(getpid(), true);
+        for (unsigned attempt = 1; attempt <= MEASURE_ATTEMPTS; attempt++) {
+                (void) ask_in_turn(client, other);
+                share.permille = measure_alone(fixture);
+                share.wait_usec = ask_in_turn(client, other);
+                g_test_message("%" G_GUINT64_FORMAT " of 1000 of a CPU, %" G_GUINT64_FORMAT
+                               " of them without; others wait %" G_GUINT64_FORMAT " ms",
+                               share.permille, own_permille, share.wait_usec / USEC_PER_MSEC);
+                if (share.permille > own_permille && is_bounded(&share, own_permille))
+                        break;
+        }
+        process_set_realtime(getpid(), false);
+        flood_stop(flood);
+
+        g_assert_cmpuint(share.permille, >, own_permille);
+        g_assert_cmpuint(share.permille, <=, SHARE_PERMILLE_MAX + own_permille);
+        g_assert_cmpuint(share.wait_usec, <=, WAIT_USEC_MAX);
+}
+
+/* ---- the engine ---- */
+
+/* A sync must start in time. */
+static void assert_in_time(GVariant *sync_started, const char *what) {
+        g_autoptr(GVariant) details = NULL;
+        guint64 run_usec;
+
+        g_variant_get(sync_started, "(tt@a{sv})", NULL, NULL, &details);
+        g_assert_true(g_variant_lookup(details, "LongestRunUSec", "t", &run_usec));
+        g_test_message("%s: sync after a run of %" G_GUINT64_FORMAT " us", what, run_usec);
+        g_assert_cmpuint(run_usec, <=, STUCK_USEC + LATE_USEC_MAX);
+}
+
+#define IN_TIME_SETTINGS                                                                                     \
+        "[Watch]\nDryRun=yes\nThresholdSec=3s\nPollIntervalSec=100ms\nIdleScanIntervalSec=1s\nRecoverySec="  \
+        "0\n"                                                                                                \
+        "CountWaiting=yes\n"
+
+/* In each kind of flood workers are seen, a stall is detected and a sync started as at any other time. Then
+ * the bus dies in the middle of it. */
+static void test_in_time(BusFixture *fixture, gconstpointer data) {
+        Client *client = start_flooded(fixture, IN_TIME_SETTINGS);
+        Client *polkit = start_silent_polkit(fixture);
+        const struct {
+                const char *what;
+                size_t n_connections;
+                Call call;
+        } floods[] = {
+                { "large calls", 2,
+                  call_of(PROPERTIES_INTERFACE, "Get", g_variant_new("(s@s)", BUS_INTERFACE, large_text())) },
+                { "introspection", 20, call_of(INTROSPECTABLE_INTERFACE, "Introspect", NULL) },
+                { "lists", 20, call_of(BUS_INTERFACE, "ListEpisodes", NULL) },
+                { "questions for polkit", 20, call_of(BUS_INTERFACE, "Pause", NULL) },
+                { "properties", 20, call_get_state() },
+        };
+        pid_t flood = 0;
+
+        memory_begin(fixture);
+        for (size_t i = 0; i < ELEMENTSOF(floods); i++) {
+                GVariant *sync_started;
+
+                flood = flood_start(
+                                crowd_new_of(fixture, UID_NOBODY, floods[i].n_connections), floods[i].call,
+                                /* reads= */ true);
+                fixture_add_worker(fixture);
+                (void) client_wait_signal(client, "EpisodeStarted");
+                sync_started = client_wait_signal(client, "SyncStarted");
+                fixture_remove_worker(fixture);
+                (void) client_wait_signal(client, "EpisodeEnded");
+                if (i + 1 < ELEMENTSOF(floods))
+                        flood_stop(flood);
+                assert_in_time(sync_started, floods[i].what);
+
+                /* A large one may just be coming in. */
+                client_settle(client);
+                memory_check(fixture, floods[i].what);
+        }
+
+        client_free(client);
+        client_free(polkit);
+        fixture_stop_bus(fixture);
+        flood_stop(flood);
+
+        fixture_start_bus(fixture);
+        client = client_new(fixture, UID_ROOT);
+        g_free(client_wait_owner(client, BUS_NAME));
+        assert_property(client, "State", "'idle'");
+        client_free(client);
+}
+
+/* Opens and closes connections without an end. */
+static void connect_forever(const void *data) {
+        const struct sockaddr_un *address = data;
+
+        g_assert_cmpint(setuid(UID_DAEMON), ==, 0);
+        for (;;) {
+                int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+                (void) connect(fd, (const struct sockaddr *) address, sizeof(*address));
+                (void) close(fd);
+        }
+}
+
+/* The same over the public socket, while others also connect to it as fast as they can. */
+static void test_in_time_socket(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start_without_bus(fixture, IN_TIME_SETTINGS);
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        Process connects;
+        pid_t flood;
+
+        (void) g_snprintf(address.sun_path, sizeof(address.sun_path), "%s/public", fixture->socket_folder);
+        memory_begin(fixture);
+        flood =
+                        flood_start(crowd_new_of(fixture, UID_NOBODY, 20),
+                                    call_of(BUS_INTERFACE, "ListEpisodes", NULL), /* reads= */ true);
+        connects = process_fork(connect_forever, &address);
+
+        fixture_add_worker(fixture);
+        assert_in_time(client_wait_signal(client, "SyncStarted"), "lists over the socket");
+        fixture_remove_worker(fixture);
+        (void) client_wait_signal(client, "EpisodeEnded");
+
+        process_kill(&connects, fixture->deadline_usec);
+        flood_stop(flood);
+        memory_check(fixture, "lists over the socket");
+}
+
+int main(int argc, char *argv[]) {
+        if (!fixture_isolate())
+                return EXIT_SUCCESS;
+        g_test_init(&argc, &argv, NULL);
+
+        FIXTURE_TEST("/cpu-share/bus", test_bus);
+        FIXTURE_TEST("/cpu-share/socket", test_socket);
+        FIXTURE_TEST("/cpu-share/slow-wakes", test_slow_wakes);
+        FIXTURE_TEST("/cpu-share/in-time", test_in_time);
+        FIXTURE_TEST("/cpu-share/in-time/socket", test_in_time_socket);
+
+        return g_test_run();
+}
