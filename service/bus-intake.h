@@ -3,12 +3,13 @@
 
 /*
  * Messages from the bus, or from the peers of a socket, on their way to sd-bus. A process without real-time
- * priority reads them (bus-reader.h, peers.h), and passes calls on one at a time, when the intake requests
- * one: while nothing is waiting to be sent, and if the caller is not root, once the budget has accumulated.
+ * priority reads them (bus-reader.h, peers.h), and passes calls on in packets, one at a time, when the intake
+ * requests it: while nothing is waiting to be sent, and if the caller is not root, once the budget has
+ * accumulated.
  *
  * This bounds in one place what callers can cause here. CPU time: 4 % of one CPU for all users but root, of
- * the bus and the sockets together; once
- * it is spent, their calls wait. Bytes: of unsent messages, of which at most one is a reply.
+ * the bus and the sockets together; once it is spent, their calls wait. Bytes: of unsent messages, of which
+ * at most one is a reply.
  */
 
 #include <systemd/sd-bus.h>
@@ -38,8 +39,7 @@ int bus_intake_fd(const BusIntake *intake);
  * is lost, here and below. */
 int bus_intake_process(BusIntake *intake);
 
-/* Receives what was read from the bus, and serves calls for a fraction of a
- * millisecond. */
+/* Receives what was read from the bus, and serves calls for a fraction of a millisecond. */
 int bus_intake_receive(BusIntake *intake);
 
 /* Requests calls, if one may be served. Must be called before each poll: the CPU time from then on is charged

@@ -7,10 +7,10 @@
  * reading take no time from anything important.
  *
  * It accepts connections, names the sender of each call, and passes calls on when the daemon requests one
- * (bus-reader.h): root's first, those of the other users in turn. A reply goes to the peer that it names, a
- * signal to all. Bounded are the connections, of all users and of one; the time without authentication; the
- * size of a call, of which each peer has one here; and what peers leave unread: who leaves too much is
- * disconnected, and gets no further reply while anything is unread.
+ * (bus-reader.h): root's first, those of the other users in turn, from the time on that the request names. A
+ * reply goes to the peer that it names, a signal to all. Bounded are the connections, of all users and of
+ * one; the time without authentication; the size of a call, of which each peer has one here; and what peers
+ * leave unread: who leaves too much is disconnected, and gets no further reply while anything is unread.
  */
 
 #include "child.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /* org.wbwatch1 on a real bus: what the running daemon shows, takes, refuses and reports. Who may change it is
- * for test-authority.c; here everyone who does is root. */
+ * for test-authority.c; here everyone who does is root. SyncFilesystem is for test-sync-filesystem.c, Inhibit
+ * for test-inhibit.c. */
 
 #include <fcntl.h>
 #include <poll.h>

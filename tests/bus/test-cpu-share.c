@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * The CPU time that callers may take who call as fast as they can, and the daemon's work meanwhile: others
- * are answered, and stalls are noticed in time. Its times are measured, so that it runs alone.
+ * The CPU time that callers get who call as fast as they can; meanwhile others are answered, and stalls are
+ * detected in time. It measures times, so it runs alone.
  */
 
 #include "bus-fixture.h"
@@ -11,7 +11,6 @@
 #include "flooder.h"
 
 #include <sched.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -20,7 +19,7 @@
 #define STUCK_USEC (3 * USEC_PER_SEC)
 #define LATE_USEC_MAX (250 * USEC_PER_MSEC)
 
-/* ---- time of the CPU ---- */
+/* ---- CPU time ---- */
 
 /* What three users may take together, in thousandths of a CPU, and how long somebody else may wait. */
 #define SHARE_PERMILLE_MAX 50
@@ -106,7 +105,6 @@ static bool is_bounded(const Share *share, uint64_t own_permille) {
 
 /* Other programs on the machine, and its host, can only add to what is measured: the best of some. */
 static void check_share(BusFixture *fixture, uint64_t own_permille, const char *what, Call call) {
-
         static const uid_t users[] = { UID_NOBODY, UID_DAEMON, UID_BIN };
         _cleanup_client_ Client *root = client_new(fixture, UID_ROOT);
         _cleanup_client_ Client *other = client_new(fixture, UID_GAMES);
@@ -173,6 +171,88 @@ static void test_bus(BusFixture *fixture, gconstpointer data) {
         check_share(fixture, own_permille, "calls without a reply",
                     call_without_reply(call_of(PEER_INTERFACE, "Ping", NULL)));
 }
+
+/* ---- connections that come and go ---- */
+
+typedef struct Visitor {
+        const BusFixture *fixture;
+        uid_t uid;
+} Visitor;
+
+/* Connects, calls, reads the reply and disconnects, without end. */
+static void visit_forever(const void *data) {
+        const Visitor *visitor = data;
+        Call pause_call = call_of(BUS_INTERFACE, "Pause", NULL);
+
+        for (;;) {
+                _cleanup_crowd_ Crowd crowd = crowd_new_of(visitor->fixture, visitor->uid, 1);
+
+                crowd_send(&crowd, &pause_call, 1);
+                crowd_await(&crowd, 1);
+        }
+}
+
+/* The time from connecting to the reply. */
+static uint64_t visit(const BusFixture *fixture, uid_t uid) {
+        uint64_t start_usec = usec_now(CLOCK_MONOTONIC);
+        _cleanup_crowd_ Crowd crowd = crowd_new_of(fixture, uid, 1);
+        _cleanup_call_ Call get = call_get_state();
+
+        crowd_send(&crowd, &get, 1);
+        crowd_await(&crowd, 1);
+        g_assert_cmpuint(crowd_count_returns(&crowd), ==, 1);
+        return usec_now(CLOCK_MONOTONIC) - start_usec;
+}
+
+/* The longest wait of root and of another user, each on a new connection for each call, as wbctl does. */
+static Share measure_visits(const BusFixture *fixture) {
+        Measure measure = measure_begin(fixture);
+        Share share = {};
+
+        while (measure_passed_usec(&measure) < MEASURE_USEC) {
+                share.wait_usec = MAX(share.wait_usec, visit(fixture, UID_ROOT));
+                share.wait_usec = MAX(share.wait_usec, visit(fixture, UID_GAMES));
+                g_usleep(20 * USEC_PER_MSEC);
+        }
+        share.permille = measure_permille(&measure, fixture);
+        return share;
+}
+
+/* The daemon has to ask the bus for the user of each new connection before it can serve it. */
+static void test_new_connections(BusFixture *fixture, gconstpointer data) {
+        static const uid_t users[] = { UID_NOBODY, UID_DAEMON, UID_BIN };
+        _cleanup_client_ _unused_ Client *client = start_flooded(fixture, CPU_SETTINGS);
+        Process visitors[ELEMENTSOF(users)];
+        Share own, share;
+
+        process_set_realtime(fixture->bus.pid, true);
+        memory_begin(fixture);
+        process_set_realtime(getpid(), true);
+        own = measure_visits(fixture);
+        process_set_realtime(getpid(), false);
+
+        for (size_t i = 0; i < ELEMENTSOF(visitors); i++)
+                visitors[i] = process_fork(visit_forever, &(const Visitor){ fixture, users[i] });
+        process_set_realtime(getpid(), true);
+        for (unsigned attempt = 1; attempt <= MEASURE_ATTEMPTS; attempt++) {
+                share = measure_visits(fixture);
+                g_test_message("new connections: %" G_GUINT64_FORMAT " of 1000 of a CPU, %" G_GUINT64_FORMAT
+                               " of them without; others wait %" G_GUINT64_FORMAT " ms at most",
+                               share.permille, own.permille, share.wait_usec / USEC_PER_MSEC);
+                if (share.permille > own.permille && is_bounded(&share, own.permille))
+                        break;
+        }
+        process_set_realtime(getpid(), false);
+        for (size_t i = 0; i < ELEMENTSOF(visitors); i++)
+                process_kill(&visitors[i], fixture->deadline_usec);
+
+        memory_check(fixture, "new connections");
+        g_assert_cmpuint(share.permille, >, own.permille);
+        g_assert_cmpuint(share.permille, <=, SHARE_PERMILLE_MAX + own.permille);
+        g_assert_cmpuint(share.wait_usec, <=, WAIT_USEC_MAX);
+}
+
+/* ---- the public socket ---- */
 
 /* The daemon without a bus, and a client as root on its private socket. The clients and floods that follow
  * are on the public one. */
@@ -252,7 +332,7 @@ static void test_slow_wakes(BusFixture *fixture, gconstpointer data) {
         g_assert_cmpuint(share.wait_usec, <=, WAIT_USEC_MAX);
 }
 
-/* ---- the engine ---- */
+/* ---- stalls during a flood ---- */
 
 /* A sync must start in time. */
 static void assert_in_time(GVariant *sync_started, const char *what) {
@@ -365,6 +445,7 @@ int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
         FIXTURE_TEST("/cpu-share/bus", test_bus);
+        FIXTURE_TEST("/cpu-share/new-connections", test_new_connections);
         FIXTURE_TEST("/cpu-share/socket", test_socket);
         FIXTURE_TEST("/cpu-share/slow-wakes", test_slow_wakes);
         FIXTURE_TEST("/cpu-share/in-time", test_in_time);

@@ -287,19 +287,16 @@ static void test_lists_unread(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client = start_flooded(fixture, SLOW_SETTINGS);
         _cleanup_crowd_ Crowd crowd = crowd_new_of(fixture, UID_ROOT, N_CONNECTIONS);
         _cleanup_call_ Call list = call_of(BUS_INTERFACE, "ListWorkers", NULL);
-        _cleanup_call_ Call ping = call_to(DBUS_NAME, DBUS_PATH, PEER_INTERFACE, "Ping", NULL);
         uint64_t start_usec;
 
         add_listed_workers(fixture, client);
         memory_begin(fixture);
 
-        /* The bus has passed them on when it answers what comes behind them. */
-        g_assert_cmpint(kill(fixture->daemon.pid, SIGSTOP), ==, 0);
+        hold_daemon(fixture, true);
         crowd_send(&crowd, &list, N_CALLS);
-        crowd_send(&crowd, &ping, 1);
-        crowd_await(&crowd, 1);
+        await_passed_on(&crowd);
         fixture_hold_bus(fixture, true);
-        g_assert_cmpint(kill(fixture->daemon.pid, SIGCONT), ==, 0);
+        hold_daemon(fixture, false);
 
         start_usec = usec_now(CLOCK_MONOTONIC);
         while (usec_now(CLOCK_MONOTONIC) - start_usec < HANG_USEC)
@@ -396,17 +393,12 @@ static void test_share(BusFixture *fixture, gconstpointer data) {
         _cleanup_call_ Call pause_call = call_of(BUS_INTERFACE, "Pause", NULL);
         guint32 serial;
 
-        g_assert_cmpint(kill(fixture->daemon.pid, SIGSTOP), ==, 0);
+        hold_daemon(fixture, true);
         crowd_send(&crowd, &pause_call, OPEN_CALLS_MAX);
-        for (size_t i = 0; i < crowd.n; i++) {
-                _cleanup_call_ Call ping = call_to(DBUS_NAME, DBUS_PATH, PEER_INTERFACE, "Ping", NULL);
-
-                flooder_send(&crowd.flooders[i], &ping);
-                flooder_await(&crowd.flooders[i], 1);
-        }
+        await_passed_on(&crowd);
         serial = client_send_method(other, "Pause", NULL);
         (void) client_ask(other, DBUS_NAME, DBUS_PATH, PEER_INTERFACE, "Ping", NULL);
-        g_assert_cmpint(kill(fixture->daemon.pid, SIGCONT), ==, 0);
+        hold_daemon(fixture, false);
 
         for (;;) {
                 GDBusMessage *call = client_wait_call(polkit, "CheckAuthorization");

@@ -74,7 +74,7 @@ static void test_syncs(BusFixture *fixture, gconstpointer data) {
         sync_witness_free(records);
 }
 
-/* What is no path is refused; one that leads nowhere is tried. */
+/* An invalid path is refused; one that does not exist is tried. */
 static void test_fails(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client = start(fixture, "[Watch]\nSyncMethod=sync\n");
         g_autofree char *long_path = g_strnfill(PATH_MAX, '/'), *nowhere = NULL;

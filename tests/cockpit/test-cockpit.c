@@ -139,8 +139,9 @@ static Process start_session(Stage *stage, uid_t uid, const char *port) {
         environment = g_environ_setenv(environment, "XDG_RUNTIME_DIR", home, true);
         environment = g_environ_setenv(environment, "HOME", home, true);
         environment = g_environ_setenv(environment, "USER", getpwuid(uid)->pw_name, true);
-        /* It starts an agent otherwise, and leaves it behind when it is killed. */
+        /* It starts these otherwise, and leaves them behind when it is killed. */
         environment = g_environ_setenv(environment, "SSH_AUTH_SOCK", "/dev/null", true);
+        environment = g_environ_setenv(environment, "DBUS_SESSION_BUS_ADDRESS", "unix:path=/dev/null", true);
         return process_start(
                         arguments, &(ProcessSettings){ .environment = environment, .uid = uid }, NULL, NULL);
 }
