@@ -24,9 +24,6 @@
 #define USER_BYTES_MAX ((size_t) 4 * 1024 * 1024)
 #define BYTES_MAX ((size_t) 16 * 1024 * 1024)
 
-/* How many questions in a row are sent while calls of known users other than root wait. */
-#define QUESTIONS_MAX 4
-
 /* Users with waiting calls. Further users share the last queue. */
 #define USERS_MAX 64
 
@@ -42,8 +39,7 @@ typedef struct User {
 
 typedef enum SenderState {
         SENDER_UNUSED,
-        SENDER_NEW,   /* its user is not known: BUS_PACKET_QUESTION */
-        SENDER_ASKED, /* the answer is to come */
+        SENDER_ASKED, /* bus_reader_set_user() is to come */
         SENDER_KNOWN
 } SenderState;
 
@@ -56,6 +52,8 @@ typedef struct Sender {
 
 struct BusReader {
         int daemon_fd, bus_fd;
+        bus_ask_t ask;
+        void *userdata;
 
         bool blocked;  /* the daemon has much to receive: nothing is read meanwhile */
         bool accepted; /* the bus has accepted our user */
@@ -63,7 +61,6 @@ struct BusReader {
         ByteQueue received;
         size_t skip; /* bytes still to be skipped of a message that is too long */
 
-        unsigned n_asked;     /* questions in a row */
         bool requested;       /* the daemon has requested calls */
         uint64_t others_usec; /* from when on of users other than root; 0: from now on */
 
@@ -74,30 +71,18 @@ struct BusReader {
         size_t n_bytes;     /* in the queues of all users and senders */
 
         Sender senders[BUS_SENDERS_MAX];
-
-        /* A ring: those in the state NEW, in order. Searching the table would touch all of its pages, which
-         * then take memory. */
-        uint16_t new_senders[BUS_SENDERS_MAX];
-        size_t first_new, n_new;
 };
 
 /* Sending to the daemon */
 
 /* -EAGAIN while the daemon has much to receive. */
-static int send_packet(
-                BusReader *reader,
-                BusPacketType type,
-                uid_t uid,
-                size_t sender,
-                const void *data,
-                size_t n) {
+static int send_packet(BusReader *reader, BusPacketType type, uid_t uid, const void *data, size_t n) {
         static BusPacket packet;
         const size_t size = offsetof(BusPacket, data) + n;
 
         packet.type = type;
         packet.uid = uid;
         packet.pid = 0;
-        packet.sender = (uint32_t) sender;
         packet.has_calls = reader->n_bytes > (type == BUS_PACKET_CALLS ? n : reader->n_in_flight);
         memcpy(packet.data, data, n);
         return send(reader->daemon_fd, &packet, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
@@ -171,37 +156,43 @@ static Sender *find_slot(BusReader *reader, const char *name) {
         return slot;
 }
 
-/* The queue for a sender's next call. Who has no slot is an unknown user. */
-static ByteQueue *find_queue(BusReader *reader, const char *name) {
+/* The queue for a sender's next call, in *ret. Who has no slot is an unknown user. */
+static int find_queue(BusReader *reader, const char *name, ByteQueue **ret) {
         Sender *sender = strlen(name) <= SENDER_NAME_MAX ? find_slot(reader, name) : NULL;
+        int r;
 
-        if (!sender)
-                return &find_user(reader, UID_UNKNOWN)->calls;
+        if (!sender) {
+                *ret = &find_user(reader, UID_UNKNOWN)->calls;
+                return 0;
+        }
 
         if (!streq(sender->name, name)) {
                 strcpy(sender->name, name);
-                sender->state = SENDER_NEW;
-                reader->new_senders[(reader->first_new + reader->n_new++) % BUS_SENDERS_MAX] =
-                                (uint16_t) (sender - reader->senders);
+                sender->state = SENDER_ASKED;
+                r = reader->ask((uint32_t) (sender - reader->senders), name, reader->userdata);
+                if (r < 0)
+                        return r;
         }
-        return sender->state == SENDER_KNOWN ? &find_user(reader, sender->uid)->calls : &sender->calls;
+        *ret = sender->state == SENDER_KNOWN ? &find_user(reader, sender->uid)->calls : &sender->calls;
+        return 0;
 }
 
-/* A sender whose user could not be found out is forgotten: its next call asks again. */
-static int on_user(BusReader *reader, const BusRequest *answer) {
-        Sender *sender = reader->senders + answer->sender;
-        User *user = find_user(reader, answer->known ? answer->uid : UID_UNKNOWN);
-        size_t n = byte_queue_count(&sender->calls);
+/* A sender whose user is not known is forgotten: its next call asks again. */
+int bus_reader_set_user(BusReader *reader, uint32_t tag, bool known, uid_t uid) {
+        Sender *sender = reader->senders + tag;
+        const size_t n = byte_queue_count(&sender->calls);
+        User *user;
         int r = 0;
 
-        if (answer->known) {
+        if (known) {
                 sender->state = SENDER_KNOWN;
-                sender->uid = answer->uid;
+                sender->uid = uid;
         } else {
                 sender->state = SENDER_UNUSED;
                 sender->name[0] = '\0';
         }
 
+        user = find_user(reader, known ? uid : UID_UNKNOWN);
         if (byte_queue_count(&user->calls) + n > USER_BYTES_MAX)
                 reader->n_bytes -= n;
         else
@@ -211,21 +202,6 @@ static int on_user(BusReader *reader, const BusRequest *answer) {
 }
 
 /* What the daemon requests */
-
-static int ask(BusReader *reader) {
-        size_t i = reader->new_senders[reader->first_new];
-        Sender *sender = reader->senders + i;
-        int r;
-
-        r = send_packet(reader, BUS_PACKET_QUESTION, UID_UNKNOWN, i, sender->name, strlen(sender->name) + 1);
-        if (r < 0)
-                return r;
-
-        sender->state = SENDER_ASKED;
-        reader->first_new = (reader->first_new + 1) % BUS_SENDERS_MAX;
-        reader->n_new--;
-        return 0;
-}
 
 /* One call of root, or some of another user. */
 static int send_calls(BusReader *reader, User *user) {
@@ -245,7 +221,7 @@ static int send_calls(BusReader *reader, User *user) {
                 n += size;
         }
 
-        r = send_packet(reader, BUS_PACKET_CALLS, root ? UID_ROOT : user->uid, 0, calls, n);
+        r = send_packet(reader, BUS_PACKET_CALLS, root ? UID_ROOT : user->uid, calls, n);
         if (r < 0)
                 return r;
 
@@ -269,11 +245,9 @@ static void drop_served(BusReader *reader, size_t n) {
         reader->n_in_flight = 0;
 }
 
-/* Sends what is requested, if there is something. Root's calls come first, then questions: root may be among
- * the unknown. But clients that connect again and again must not keep known callers from being served. */
+/* Sends what is requested, if there is something. */
 static int send_requested(BusReader *reader) {
         User *user;
-        bool asks;
         int r;
 
         if (!reader->requested)
@@ -282,18 +256,12 @@ static int send_requested(BusReader *reader) {
                 reader->others_usec = 0;
 
         user = next_user(reader);
-        asks = reader->others_usec == 0 && reader->n_new > 0 &&
-               (!user || (user != reader->users && reader->n_asked < QUESTIONS_MAX));
-        if (!asks && !user)
+        if (!user)
                 return 0;
-        r = asks ? ask(reader) : send_calls(reader, user);
+        r = send_calls(reader, user);
         if (r < 0)
                 return r;
 
-        if (asks)
-                reader->n_asked++;
-        else if (user != reader->users)
-                reader->n_asked = 0;
         reader->requested = false;
         return 0;
 }
@@ -309,8 +277,6 @@ static int receive_request(BusReader *reader) {
         if ((size_t) n < sizeof(request))
                 return -ECONNRESET;
 
-        if (request.type == BUS_REQUEST_USER)
-                return on_user(reader, &request);
         drop_served(reader, request.n_served);
         reader->requested = true;
         reader->others_usec = request.others_usec;
@@ -386,15 +352,18 @@ static int route_message(BusReader *reader, const uint8_t *message, size_t heade
         bool too_long = size > BUS_MESSAGE_SIZE_MAX;
         BusHeader header;
         ByteQueue *calls;
+        int r;
 
         if (bus_header_read(message, header_size, &header) < 0)
                 return 0;
         if (header.type != SD_BUS_MESSAGE_METHOD_CALL || !header.sender)
                 return !too_long && header.n_fds == 0 && is_awaited(&header)
-                                       ? send_packet(reader, BUS_PACKET_BYTES, UID_UNKNOWN, 0, message, size)
+                                       ? send_packet(reader, BUS_PACKET_BYTES, UID_UNKNOWN, message, size)
                                        : 0;
 
-        calls = find_queue(reader, header.sender);
+        r = find_queue(reader, header.sender, &calls);
+        if (r < 0)
+                return r;
         if (too_long)
                 return queue_refusal(reader, calls, &header, REFUSED_TOO_LONG);
         if (header.n_fds > 0)
@@ -446,7 +415,7 @@ static int process_line(BusReader *reader) {
         n = (size_t) (end - line) + 1;
         reader->authenticated = reader->accepted;
         reader->accepted = reader->accepted || strncmp(line, "OK", 2) == 0;
-        r = send_packet(reader, BUS_PACKET_BYTES, UID_UNKNOWN, 0, line, n);
+        r = send_packet(reader, BUS_PACKET_BYTES, UID_UNKNOWN, line, n);
         if (r < 0)
                 return r;
 
@@ -507,10 +476,11 @@ int bus_reader_work(BusReader *reader) {
         return reader->blocked ? 0 : r;
 }
 
-int bus_reader_wait(const BusReader *reader, int wait_msec) {
+int bus_reader_wait(const BusReader *reader, const struct pollfd *other, int wait_msec) {
         struct pollfd fds[] = {
                 { .fd = reader->daemon_fd, .events = (short) (reader->blocked ? POLLIN | POLLOUT : POLLIN) },
                 { .fd = reader->blocked ? -1 : reader->bus_fd, .events = POLLIN },
+                other ? *other : (struct pollfd){ .fd = -1 },
         };
         int r;
 
@@ -520,7 +490,7 @@ int bus_reader_wait(const BusReader *reader, int wait_msec) {
         return r < 0 && errno != EINTR ? -errno : r > 0;
 }
 
-int bus_reader_new(int daemon_fd, int bus_fd, BusReader **ret) {
+int bus_reader_new(int daemon_fd, int bus_fd, bus_ask_t ask, void *userdata, BusReader **ret) {
         BusReader *reader;
 
         reader = calloc(1, sizeof(*reader));
@@ -529,6 +499,8 @@ int bus_reader_new(int daemon_fd, int bus_fd, BusReader **ret) {
 
         reader->daemon_fd = daemon_fd;
         reader->bus_fd = bus_fd;
+        reader->ask = ask;
+        reader->userdata = userdata;
         *ret = reader;
         return 0;
 }
