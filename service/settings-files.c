@@ -20,6 +20,7 @@
 
 /* A larger file is not a configuration file. */
 #define FILE_SIZE_MAX (1024 * 1024)
+#define READ_SIZE ((size_t) 4096)
 #define LINE_BYTES_MAX 4096
 
 const char *const settings_default_folders[] = { "/etc/wbwatch", "/run/wbwatch", "/usr/lib/wbwatch", NULL };
@@ -211,10 +212,43 @@ int settings_parse_text(
         return reader.n_warnings;
 }
 
+/* Reads all that comes. Room grows with the file: most have a few lines. */
+static int read_all(int fd, char **ret_text, size_t *ret_size) {
+        _cleanup_free_ char *text = NULL;
+        size_t size = 0, room = 0;
+
+        for (;;) {
+                ssize_t n;
+
+                if (size == room) {
+                        char *larger;
+
+                        if (size > FILE_SIZE_MAX)
+                                return -EFBIG;
+                        room = MIN(MAX(2 * room, READ_SIZE), (size_t) FILE_SIZE_MAX + 1);
+                        larger = realloc(text, room);
+                        if (!larger)
+                                return -ENOMEM;
+                        text = larger;
+                }
+
+                n = read(fd, text + size, room - size);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                size += (size_t) n;
+        }
+
+        *ret_text = TAKE_POINTER(text);
+        *ret_size = size;
+        return 0;
+}
+
 int settings_read_file(const char *path, char **ret_text, size_t *ret_size) {
         _cleanup_close_ int fd = -EBADF;
-        _cleanup_free_ char *text = NULL;
-        size_t size = 0;
         struct stat st;
 
         /* Must not wait for the other end of a FIFO. */
@@ -222,35 +256,13 @@ int settings_read_file(const char *path, char **ret_text, size_t *ret_size) {
         if (fd < 0 || fstat(fd, &st) < 0)
                 return -errno;
 
-        text = malloc(FILE_SIZE_MAX + 1);
-        if (!text)
-                return -ENOMEM;
-
+        /* /dev/null counts as empty: a link to it masks a file. */
         if (S_ISDIR(st.st_mode))
                 return -EISDIR;
-        if (!S_ISREG(st.st_mode)) {
-                /* /dev/null counts as empty: a link to it masks a file. */
-                if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
-                        return -EBADFD;
-        } else
-                for (;;) {
-                        ssize_t n = read(fd, text + size, FILE_SIZE_MAX + 1 - size);
+        if (!S_ISREG(st.st_mode) && (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)))
+                return -EBADFD;
 
-                        if (n < 0 && errno == EINTR)
-                                continue;
-                        if (n < 0)
-                                return -errno;
-                        if (n == 0)
-                                break;
-
-                        size += (size_t) n;
-                        if (size > FILE_SIZE_MAX)
-                                return -EFBIG;
-                }
-
-        *ret_text = TAKE_POINTER(text);
-        *ret_size = size;
-        return 0;
+        return read_all(fd, ret_text, ret_size);
 }
 
 /* Reads one file. Warns about errors, but about a missing file (-ENOENT) only if it is required. */
