@@ -486,7 +486,7 @@ static int open_pair(int *ret_first, int *ret_second) {
 /* Connects an sd_bus that reads from feed instead of from the bus. For peers there are two pairs: their
  * process reads what we send from the other end of the link, and sd-bus reads from feed. */
 static int connect_bus(BusConnection *connection) {
-        _cleanup_close_ int socket = -EBADF, users_socket = -EBADF, input = -EBADF, link_end = -EBADF;
+        _cleanup_close_ int socket = -EBADF, input = -EBADF, link_end = -EBADF;
         int r;
 
         r = new_bus(connection, &connection->bus);
@@ -494,9 +494,6 @@ static int connect_bus(BusConnection *connection) {
                 return r;
         r = connection->listener ? open_pair(&socket, &link_end)
                                  : bus_address_connect(bus_address(), &socket);
-        if (r < 0)
-                return r;
-        r = connection->listener ? 0 : bus_address_connect(bus_address(), &users_socket);
         if (r < 0)
                 return r;
         r = open_pair(&input, &connection->feed);
@@ -514,7 +511,7 @@ static int connect_bus(BusConnection *connection) {
         (void) take_fd(&socket);
 
         return bus_intake_new(
-                        connection->bus, connection->listener ? link_end : connection->socket, users_socket,
+                        connection->bus, connection->listener ? link_end : connection->socket,
                         connection->feed, connection->listener, &connection->intake);
 }
 

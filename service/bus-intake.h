@@ -21,15 +21,8 @@ typedef struct BusIntake BusIntake;
 
 /* Starts reading from socket, and forwards messages to bus through feed, the non-blocking other end of the
  * socket that sd-bus reads from. With a listener its peers are served instead, and socket is their end of the
- * link (peers.h); otherwise users_socket is a second connection to the bus, over which the users of callers
- * are asked for. All are borrowed. Must be called before the connection is started. */
-int bus_intake_new(
-                sd_bus *bus,
-                int socket,
-                int users_socket,
-                int feed,
-                const Listener *listener,
-                BusIntake **ret);
+ * link (peers.h). All are borrowed. Must be called before the connection is started. */
+int bus_intake_new(sd_bus *bus, int socket, int feed, const Listener *listener, BusIntake **ret);
 
 /* For peers, after the link was closed: waits up to 50 ms until their process has passed on what was sent. */
 void bus_intake_await_end(const BusIntake *intake);

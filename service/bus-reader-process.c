@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 
 #include "bus-reader.h"
-#include "bus-users.h"
 #include "peers.h"
 
 /* Before all ordinary processes: else, while hundreds of them take the CPUs, each call would wait for its
@@ -29,8 +28,8 @@ typedef struct Order {
 
 /* The descriptors that come with it. */
 typedef enum OrderFd {
-        FD_INPUT, /* the bus, or the link to the daemon */
-        FD_OTHER, /* the second connection to the bus, or the listener */
+        FD_INPUT,    /* the bus, or the link to the daemon */
+        FD_LISTENER, /* if it has one */
         _ORDER_FD_MAX,
 } OrderFd;
 
@@ -75,37 +74,12 @@ static int receive_order(Order *ret, int ret_fds[static _ORDER_FD_MAX]) {
         return 0;
 }
 
-typedef struct Reading {
+static void run_reader(int input_fd) {
         BusReader *reader;
-        BusUsers *users;
-} Reading;
 
-static int ask(uint32_t tag, const char *name, void *userdata) {
-        const Reading *reading = userdata;
-
-        return bus_users_ask(reading->users, tag, name);
-}
-
-static int on_user(uint32_t tag, bool known, uid_t uid, void *userdata) {
-        const Reading *reading = userdata;
-
-        return bus_reader_set_user(reading->reader, tag, known, uid);
-}
-
-static bool work(const Reading *reading) {
-        const struct pollfd users = bus_users_pollfd(reading->users);
-
-        return bus_reader_wait(reading->reader, &users, -1) >= 0 && bus_users_work(reading->users) >= 0 &&
-               bus_reader_work(reading->reader) >= 0;
-}
-
-static void run_reader(int input_fd, int users_fd) {
-        Reading reading = {};
-
-        if (bus_users_new(users_fd, on_user, &reading, &reading.users) < 0 ||
-            bus_reader_new(CHILD_FD, input_fd, ask, &reading, &reading.reader) < 0)
+        if (bus_reader_new(CHILD_FD, input_fd, &reader) < 0)
                 return;
-        while (work(&reading))
+        while (bus_reader_wait(reader, -1) >= 0 && bus_reader_work(reader) >= 0)
                 ;
 }
 
@@ -131,9 +105,10 @@ static void run(void *unused) {
                 return;
         (void) prctl(PR_SET_NAME, order.name);
         if (order.has_listener)
-                run_peers(fds[FD_INPUT], &(Listener){ .is_private = order.is_private, .fd = fds[FD_OTHER] });
+                run_peers(fds[FD_INPUT],
+                          &(Listener){ .is_private = order.is_private, .fd = fds[FD_LISTENER] });
         else
-                run_reader(fds[FD_INPUT], fds[FD_OTHER]);
+                run_reader(fds[FD_INPUT]);
 }
 
 /* In the daemon */
@@ -164,7 +139,7 @@ void bus_readers_fork(size_t n) {
 }
 
 static int send_order(const Process *process, const Order *order, const int *fds) {
-        const size_t size = _ORDER_FD_MAX * sizeof(int);
+        const size_t size = (order->has_listener ? 2 : 1) * sizeof(int);
         struct iovec data = { .iov_base = (void *) order, .iov_len = sizeof(*order) };
         OrderControl control = {};
         struct msghdr message = {
@@ -215,14 +190,12 @@ static int start(const Order *order, const int *fds, int *ret_fd, Child *ret_chi
         return r < 0 ? r : start_process(&process, order, fds, ret_fd, ret_child);
 }
 
-int bus_reader_start(int socket, int users_socket, int *ret_fd, Child *ret_child) {
-        const int fds[] = { [FD_INPUT] = socket, [FD_OTHER] = users_socket };
-
-        return start(&(Order){ .name = "wbwatchd-bus" }, fds, ret_fd, ret_child);
+int bus_reader_start(int socket, int *ret_fd, Child *ret_child) {
+        return start(&(Order){ .name = "wbwatchd-bus" }, &socket, ret_fd, ret_child);
 }
 
 int peers_start(const Listener *listener, int link_fd, int *ret_fd, Child *ret_child) {
-        const int fds[] = { [FD_INPUT] = link_fd, [FD_OTHER] = listener->fd };
+        const int fds[] = { [FD_INPUT] = link_fd, [FD_LISTENER] = listener->fd };
         Order order = { .has_listener = true, .is_private = listener->is_private };
 
         strcpy(order.name, listener->process_name);

@@ -24,6 +24,9 @@
 #define USER_BYTES_MAX ((size_t) 4 * 1024 * 1024)
 #define BYTES_MAX ((size_t) 16 * 1024 * 1024)
 
+/* How many questions in a row are sent while calls of known users other than root wait. */
+#define QUESTIONS_MAX 4
+
 /* Users with waiting calls. Further users share the last queue. */
 #define USERS_MAX 64
 
@@ -39,7 +42,8 @@ typedef struct User {
 
 typedef enum SenderState {
         SENDER_UNUSED,
-        SENDER_ASKED, /* bus_reader_set_user() is to come */
+        SENDER_NEW,   /* its user is not known: BUS_PACKET_QUESTION */
+        SENDER_ASKED, /* the answer is to come */
         SENDER_KNOWN
 } SenderState;
 
@@ -52,8 +56,6 @@ typedef struct Sender {
 
 struct BusReader {
         int daemon_fd, bus_fd;
-        bus_ask_t ask;
-        void *userdata;
 
         bool blocked;  /* the daemon has much to receive: nothing is read meanwhile */
         bool accepted; /* the bus has accepted our user */
@@ -61,6 +63,7 @@ struct BusReader {
         ByteQueue received;
         size_t skip; /* bytes still to be skipped of a message that is too long */
 
+        unsigned n_asked;     /* questions in a row */
         bool requested;       /* the daemon has requested calls */
         uint64_t others_usec; /* from when on of users other than root; 0: from now on */
 
@@ -71,18 +74,30 @@ struct BusReader {
         size_t n_bytes;     /* in the queues of all users and senders */
 
         Sender senders[BUS_SENDERS_MAX];
+
+        /* A ring: those in the state NEW, in order. Searching the table would touch all of its pages, which
+         * then take memory. */
+        uint16_t new_senders[BUS_SENDERS_MAX];
+        size_t first_new, n_new;
 };
 
 /* Sending to the daemon */
 
 /* -EAGAIN while the daemon has much to receive. */
-static int send_packet(BusReader *reader, BusPacketType type, uid_t uid, const void *data, size_t n) {
+static int send_packet(
+                BusReader *reader,
+                BusPacketType type,
+                uid_t uid,
+                size_t sender,
+                const void *data,
+                size_t n) {
         static BusPacket packet;
         const size_t size = offsetof(BusPacket, data) + n;
 
         packet.type = type;
         packet.uid = uid;
         packet.pid = 0;
+        packet.sender = (uint32_t) sender;
         packet.has_calls = reader->n_bytes > (type == BUS_PACKET_CALLS ? n : reader->n_in_flight);
         memcpy(packet.data, data, n);
         return send(reader->daemon_fd, &packet, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
@@ -156,43 +171,37 @@ static Sender *find_slot(BusReader *reader, const char *name) {
         return slot;
 }
 
-/* The queue for a sender's next call, in *ret. Who has no slot is an unknown user. */
-static int find_queue(BusReader *reader, const char *name, ByteQueue **ret) {
+/* The queue for a sender's next call. Who has no slot is an unknown user. */
+static ByteQueue *find_queue(BusReader *reader, const char *name) {
         Sender *sender = strlen(name) <= SENDER_NAME_MAX ? find_slot(reader, name) : NULL;
-        int r;
 
-        if (!sender) {
-                *ret = &find_user(reader, UID_UNKNOWN)->calls;
-                return 0;
-        }
+        if (!sender)
+                return &find_user(reader, UID_UNKNOWN)->calls;
 
         if (!streq(sender->name, name)) {
                 strcpy(sender->name, name);
-                sender->state = SENDER_ASKED;
-                r = reader->ask((uint32_t) (sender - reader->senders), name, reader->userdata);
-                if (r < 0)
-                        return r;
+                sender->state = SENDER_NEW;
+                reader->new_senders[(reader->first_new + reader->n_new++) % BUS_SENDERS_MAX] =
+                                (uint16_t) (sender - reader->senders);
         }
-        *ret = sender->state == SENDER_KNOWN ? &find_user(reader, sender->uid)->calls : &sender->calls;
-        return 0;
+        return sender->state == SENDER_KNOWN ? &find_user(reader, sender->uid)->calls : &sender->calls;
 }
 
-/* A sender whose user is not known is forgotten: its next call asks again. */
-int bus_reader_set_user(BusReader *reader, uint32_t tag, bool known, uid_t uid) {
-        Sender *sender = reader->senders + tag;
-        const size_t n = byte_queue_count(&sender->calls);
-        User *user;
+/* A sender whose user could not be found out is forgotten: its next call asks again. */
+static int on_user(BusReader *reader, const BusRequest *answer) {
+        Sender *sender = reader->senders + answer->sender;
+        User *user = find_user(reader, answer->known ? answer->uid : UID_UNKNOWN);
+        size_t n = byte_queue_count(&sender->calls);
         int r = 0;
 
-        if (known) {
+        if (answer->known) {
                 sender->state = SENDER_KNOWN;
-                sender->uid = uid;
+                sender->uid = answer->uid;
         } else {
                 sender->state = SENDER_UNUSED;
                 sender->name[0] = '\0';
         }
 
-        user = find_user(reader, known ? uid : UID_UNKNOWN);
         if (byte_queue_count(&user->calls) + n > USER_BYTES_MAX)
                 reader->n_bytes -= n;
         else
@@ -202,6 +211,21 @@ int bus_reader_set_user(BusReader *reader, uint32_t tag, bool known, uid_t uid) 
 }
 
 /* What the daemon requests */
+
+static int ask(BusReader *reader) {
+        size_t i = reader->new_senders[reader->first_new];
+        Sender *sender = reader->senders + i;
+        int r;
+
+        r = send_packet(reader, BUS_PACKET_QUESTION, UID_UNKNOWN, i, sender->name, strlen(sender->name) + 1);
+        if (r < 0)
+                return r;
+
+        sender->state = SENDER_ASKED;
+        reader->first_new = (reader->first_new + 1) % BUS_SENDERS_MAX;
+        reader->n_new--;
+        return 0;
+}
 
 /* One call of root, or some of another user. */
 static int send_calls(BusReader *reader, User *user) {
@@ -221,7 +245,7 @@ static int send_calls(BusReader *reader, User *user) {
                 n += size;
         }
 
-        r = send_packet(reader, BUS_PACKET_CALLS, root ? UID_ROOT : user->uid, calls, n);
+        r = send_packet(reader, BUS_PACKET_CALLS, root ? UID_ROOT : user->uid, 0, calls, n);
         if (r < 0)
                 return r;
 
@@ -245,9 +269,11 @@ static void drop_served(BusReader *reader, size_t n) {
         reader->n_in_flight = 0;
 }
 
-/* Sends what is requested, if there is something. */
+/* Sends what is requested, if there is something. Root's calls come first, then questions: root may be among
+ * the unknown. But clients that connect again and again must not keep known callers from being served. */
 static int send_requested(BusReader *reader) {
         User *user;
+        bool asks;
         int r;
 
         if (!reader->requested)
@@ -256,12 +282,18 @@ static int send_requested(BusReader *reader) {
                 reader->others_usec = 0;
 
         user = next_user(reader);
-        if (!user)
+        asks = reader->others_usec == 0 && reader->n_new > 0 &&
+               (!user || (user != reader->users && reader->n_asked < QUESTIONS_MAX));
+        if (!asks && !user)
                 return 0;
-        r = send_calls(reader, user);
+        r = asks ? ask(reader) : send_calls(reader, user);
         if (r < 0)
                 return r;
 
+        if (asks)
+                reader->n_asked++;
+        else if (user != reader->users)
+                reader->n_asked = 0;
         reader->requested = false;
         return 0;
 }
@@ -277,6 +309,8 @@ static int receive_request(BusReader *reader) {
         if ((size_t) n < sizeof(request))
                 return -ECONNRESET;
 
+        if (request.type == BUS_REQUEST_USER)
+                return on_user(reader, &request);
         drop_served(reader, request.n_served);
         reader->requested = true;
         reader->others_usec = request.others_usec;
@@ -352,18 +386,15 @@ static int route_message(BusReader *reader, const uint8_t *message, size_t heade
         bool too_long = size > BUS_MESSAGE_SIZE_MAX;
         BusHeader header;
         ByteQueue *calls;
-        int r;
 
         if (bus_header_read(message, header_size, &header) < 0)
                 return 0;
         if (header.type != SD_BUS_MESSAGE_METHOD_CALL || !header.sender)
                 return !too_long && header.n_fds == 0 && is_awaited(&header)
-                                       ? send_packet(reader, BUS_PACKET_BYTES, UID_UNKNOWN, message, size)
+                                       ? send_packet(reader, BUS_PACKET_BYTES, UID_UNKNOWN, 0, message, size)
                                        : 0;
 
-        r = find_queue(reader, header.sender, &calls);
-        if (r < 0)
-                return r;
+        calls = find_queue(reader, header.sender);
         if (too_long)
                 return queue_refusal(reader, calls, &header, REFUSED_TOO_LONG);
         if (header.n_fds > 0)
@@ -415,7 +446,7 @@ static int process_line(BusReader *reader) {
         n = (size_t) (end - line) + 1;
         reader->authenticated = reader->accepted;
         reader->accepted = reader->accepted || strncmp(line, "OK", 2) == 0;
-        r = send_packet(reader, BUS_PACKET_BYTES, UID_UNKNOWN, line, n);
+        r = send_packet(reader, BUS_PACKET_BYTES, UID_UNKNOWN, 0, line, n);
         if (r < 0)
                 return r;
 
@@ -476,11 +507,10 @@ int bus_reader_work(BusReader *reader) {
         return reader->blocked ? 0 : r;
 }
 
-int bus_reader_wait(const BusReader *reader, const struct pollfd *other, int wait_msec) {
+int bus_reader_wait(const BusReader *reader, int wait_msec) {
         struct pollfd fds[] = {
                 { .fd = reader->daemon_fd, .events = (short) (reader->blocked ? POLLIN | POLLOUT : POLLIN) },
                 { .fd = reader->blocked ? -1 : reader->bus_fd, .events = POLLIN },
-                other ? *other : (struct pollfd){ .fd = -1 },
         };
         int r;
 
@@ -490,7 +520,7 @@ int bus_reader_wait(const BusReader *reader, const struct pollfd *other, int wai
         return r < 0 && errno != EINTR ? -errno : r > 0;
 }
 
-int bus_reader_new(int daemon_fd, int bus_fd, bus_ask_t ask, void *userdata, BusReader **ret) {
+int bus_reader_new(int daemon_fd, int bus_fd, BusReader **ret) {
         BusReader *reader;
 
         reader = calloc(1, sizeof(*reader));
@@ -499,8 +529,6 @@ int bus_reader_new(int daemon_fd, int bus_fd, bus_ask_t ask, void *userdata, Bus
 
         reader->daemon_fd = daemon_fd;
         reader->bus_fd = bus_fd;
-        reader->ask = ask;
-        reader->userdata = userdata;
         *ret = reader;
         return 0;
 }

@@ -83,7 +83,7 @@ static void bench_call(Bench *bench, uid_t uid, const char *lines, size_t n) {
 }
 
 static void bench_request(const Bench *bench, uint64_t others_usec) {
-        const BusRequest request = { .others_usec = others_usec };
+        const BusRequest request = { .type = BUS_REQUEST_CALLS, .others_usec = others_usec };
 
         send_all(bench->packets[0], &request, sizeof(request));
         bench_work(bench);
@@ -255,7 +255,7 @@ static long end_intake(const Listener *listener) {
         g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link));
         g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, feed));
         g_assert_cmpint(sd_bus_new(&bus), >=, 0);
-        g_assert_cmpint(bus_intake_new(bus, link[1], link[1], feed[1], listener, &intake), ==, 0);
+        g_assert_cmpint(bus_intake_new(bus, link[1], feed[1], listener, &intake), ==, 0);
 
         sd_bus_close_unref(bus);
         before = count_waits();
