@@ -3,7 +3,7 @@
 /*
  * A call is authorized in these steps:
  *
- *   1. The user of the caller is known before the call is dispatched (bus-intake.c).
+ *   1. The user of the caller is known before the call is dispatched (bus-users.h, peers.h).
  * sd_bus_query_sender_privilege() would block on the bus's reply, and so on a bus that hangs. Root is
  * authorized at once: it depends neither on polkit, nor on what other callers have it do.
  *   2. polkit is asked (CheckAuthorization), with the caller's unique bus name as the subject: names are

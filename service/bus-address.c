@@ -8,6 +8,12 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#define DEFAULT_ADDRESS "unix:path=/run/dbus/system_bus_socket"
+
+const char *bus_address(void) {
+        return secure_getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: DEFAULT_ADDRESS;
+}
+
 /* The value of a hexadecimal digit; -1 if it is none. */
 static int unhex(char c) {
         const char *digits = "0123456789abcdef",

@@ -9,7 +9,7 @@
  * A bus may stop reading what we send for two reasons. It hangs as a whole: then we can only wait, with a
  * bounded queue. Or it stops reading from this connection alone: dbus-broker charges replies that callers
  * leave unread to their sender, and stops at a limit, so that a few callers that read nothing cut off all
- * others. A second connection distinguishes the two: if the bus answers it, the first is replaced.
+ * others. A new connection probes which it is: if the bus answers that, the first is replaced.
  */
 
 #include "bus-connection.h"
@@ -27,8 +27,6 @@
 #include "log.h"
 #include "names.h"
 
-#define DEFAULT_ADDRESS "unix:path=/run/dbus/system_bus_socket"
-
 /* The delay between attempts to connect grows from the minimum to the maximum. */
 #define RETRY_MIN_USEC (250 * USEC_PER_MSEC)
 #define RETRY_MAX_USEC (10 * USEC_PER_SEC)
@@ -42,7 +40,7 @@
 #define SEND_BUFFER_SIZE (16 * 1024)
 
 /* How often the queue is checked while it is not empty; and for how long the bus may read nothing before a
- * second connection probes it. */
+ * new connection probes it. */
 #define WATCH_USEC (500 * USEC_PER_MSEC)
 #define NO_PROGRESS_USEC (2 * USEC_PER_SEC)
 
@@ -75,7 +73,7 @@ struct BusConnection {
         sd_event_source *watch; /* on while the bus may not have read everything */
         int n_unread;           /* bytes, at the last check */
         uint64_t progress_usec; /* when the bus was last seen to read */
-        sd_bus *probe;          /* the second connection, while the bus reads nothing */
+        sd_bus *probe;          /* another connection, while the bus reads nothing from this one */
         bool probe_answered;    /* the bus has answered it */
 };
 
@@ -198,10 +196,6 @@ static int on_probe_connected(sd_bus_message *m, void *userdata, sd_bus_error *r
         return 1;
 }
 
-static const char *bus_address(void) {
-        return secure_getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: DEFAULT_ADDRESS;
-}
-
 static int new_bus(const BusConnection *connection, sd_bus **ret) {
         _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
         int r;
@@ -278,7 +272,7 @@ static int on_watch(sd_event_source *source, uint64_t usec, void *userdata) {
                 end_probe(connection);
                 r = begin_probe(connection);
                 if (r < 0)
-                        log_debug("Can't make a second connection to the bus, ignoring: %s", errno_text(-r));
+                        log_debug("Can't probe the bus, ignoring: %s", errno_text(-r));
         }
 
         return watch_again(connection);

@@ -25,8 +25,11 @@ enum {
         FIELD_PATH = 1,
         FIELD_INTERFACE = 2,
         FIELD_MEMBER = 3,
+        FIELD_ERROR_NAME = 4,
+        FIELD_REPLY_SERIAL = 5,
         FIELD_DESTINATION = 6,
         FIELD_SENDER = 7,
+        FIELD_SIGNATURE = 8,
         FIELD_UNIX_FDS = 9,
 };
 
@@ -128,6 +131,28 @@ static int read_field(const uint8_t *message, size_t end, size_t *at, Field *ret
         return 0;
 }
 
+static void note_field(BusHeader *header, const Field *field) {
+        switch (field->code) {
+        case FIELD_ERROR_NAME:
+                header->error_name = field->text;
+                break;
+        case FIELD_REPLY_SERIAL:
+                header->reply_serial = field->number;
+                break;
+        case FIELD_DESTINATION:
+                header->destination = field->text;
+                break;
+        case FIELD_SENDER:
+                header->sender = field->text;
+                break;
+        case FIELD_UNIX_FDS:
+                header->n_fds = field->number;
+                break;
+        default:
+                break;
+        }
+}
+
 int bus_header_read(const uint8_t *message, size_t header_size, BusHeader *ret) {
         size_t end = BUS_HEADER_FIXED_SIZE + (size_t) read_number(message, AT_FIELDS_SIZE);
         BusHeader header = {
@@ -146,16 +171,15 @@ int bus_header_read(const uint8_t *message, size_t header_size, BusHeader *ret) 
                 r = read_field(message, end, &at, &field);
                 if (r < 0)
                         return r;
-                if (field.code == FIELD_SENDER)
-                        header.sender = field.text;
-                else if (field.code == FIELD_DESTINATION)
-                        header.destination = field.text;
-                else if (field.code == FIELD_UNIX_FDS)
-                        header.n_fds = field.number;
+                note_field(&header, &field);
         }
 
         *ret = header;
         return 0;
+}
+
+uint32_t bus_header_read_number(const uint8_t *message, size_t header_size) {
+        return read_number(message, header_size);
 }
 
 /* In the byte order of the message. */
@@ -164,41 +188,60 @@ static void write_number(uint8_t *message, size_t at, uint32_t number) {
         memcpy(message + at, &number, sizeof(number));
 }
 
-static size_t write_field(uint8_t *buffer, size_t at, uint8_t code, char type, const char *text) {
+static size_t write_text(uint8_t *buffer, size_t at, const char *text) {
         const uint32_t length = (uint32_t) strlen(text);
+
+        write_number(buffer, at, length);
+        memcpy(buffer + at + sizeof(length), text, length + 1);
+        return at + sizeof(length) + length + 1;
+}
+
+/* Nothing if the text is NULL. */
+static size_t write_field(uint8_t *buffer, size_t at, uint8_t code, char type, const char *text) {
+        if (!text)
+                return at;
 
         at = align(at, 8);
         buffer[at++] = code;
         buffer[at++] = 1;
         buffer[at++] = (uint8_t) type;
         buffer[at++] = '\0';
-        write_number(buffer, at, length);
-        memcpy(buffer + at + sizeof(length), text, length + 1);
-        return at + sizeof(length) + length + 1;
+        return write_text(buffer, at, text);
 }
 
-size_t bus_header_write_call(
-                uint8_t buffer[static BUS_HEADER_CALL_SIZE_MAX],
-                uint32_t serial,
-                const char *path,
-                const char *interface,
-                const char *member,
-                const char *sender) {
-        size_t at = BUS_HEADER_FIXED_SIZE;
+/* The signature of a body that is one string. */
+static size_t write_signature(uint8_t *buffer, size_t at) {
+        static const uint8_t field[] = { FIELD_SIGNATURE, 1, 'g', '\0', 1, 's', '\0' };
+
+        at = align(at, 8);
+        memcpy(buffer + at, field, sizeof(field));
+        return at + sizeof(field);
+}
+
+size_t bus_header_write_call(uint8_t buffer[static BUS_HEADER_CALL_SIZE_MAX], const BusCall *call) {
+        size_t at = BUS_HEADER_FIXED_SIZE, header_size;
 
         memset(buffer, 0, BUS_HEADER_CALL_SIZE_MAX);
         buffer[AT_BYTE_ORDER] = BYTE_ORDER_HERE;
         buffer[AT_TYPE] = SD_BUS_MESSAGE_METHOD_CALL;
         buffer[AT_VERSION] = VERSION;
-        write_number(buffer, AT_SERIAL, serial);
+        write_number(buffer, AT_SERIAL, call->serial);
 
-        at = write_field(buffer, at, FIELD_PATH, 'o', path);
-        at = write_field(buffer, at, FIELD_INTERFACE, 's', interface);
-        at = write_field(buffer, at, FIELD_MEMBER, 's', member);
-        at = write_field(buffer, at, FIELD_SENDER, 's', sender);
-
+        at = write_field(buffer, at, FIELD_PATH, 'o', call->path);
+        at = write_field(buffer, at, FIELD_INTERFACE, 's', call->interface);
+        at = write_field(buffer, at, FIELD_MEMBER, 's', call->member);
+        at = write_field(buffer, at, FIELD_DESTINATION, 's', call->destination);
+        at = write_field(buffer, at, FIELD_SENDER, 's', call->sender);
+        if (call->argument)
+                at = write_signature(buffer, at);
         write_number(buffer, AT_FIELDS_SIZE, (uint32_t) (at - BUS_HEADER_FIXED_SIZE));
-        return align(at, 8);
+
+        header_size = align(at, 8);
+        if (!call->argument)
+                return header_size;
+        at = write_text(buffer, header_size, call->argument);
+        write_number(buffer, AT_BODY_SIZE, (uint32_t) (at - header_size));
+        return at;
 }
 
 size_t bus_header_add_sender(

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The headers of D-Bus messages: enough to know a message's sender and size before sd-bus parses it. Source:
- * the D-Bus specification, "Message Format".
+ * The headers of D-Bus messages: enough to know a message's sender and size before sd-bus parses it, and to
+ * ask the bus a question without sd-bus. Source: the D-Bus specification, "Message Format".
  */
 
 #include <systemd/sd-bus.h>
@@ -14,7 +14,7 @@
 #define BUS_HEADER_FIXED_SIZE 16
 
 /* The most that bus_header_write_call() writes. */
-#define BUS_HEADER_CALL_SIZE_MAX 256
+#define BUS_HEADER_CALL_SIZE_MAX 320
 
 /* The longest name that bus_header_add_sender() adds, and the most bytes by which the message grows. */
 #define BUS_HEADER_SENDER_MAX 31
@@ -24,9 +24,18 @@ typedef struct BusHeader {
         uint8_t type; /* SD_BUS_MESSAGE_METHOD_CALL ... */
         bool expects_reply;
         uint32_t serial;
-        uint32_t n_fds;                   /* descriptors that come with the message */
-        const char *sender, *destination; /* point into the message; NULL: none */
+        uint32_t reply_serial;                         /* of the call that is answered; 0: none */
+        uint32_t n_fds;                                /* descriptors that come with the message */
+        const char *sender, *destination, *error_name; /* point into the message; NULL: none */
 } BusHeader;
+
+/* A method call that expects a reply. */
+typedef struct BusCall {
+        uint32_t serial;
+        const char *path, *interface, *member;
+        const char *sender, *destination; /* NULL: none */
+        const char *argument;             /* a string; NULL: no arguments */
+} BusCall;
 
 /* Reads the sizes in bytes of a message's header, including padding, and of the whole message from its first
  * BUS_HEADER_FIXED_SIZE bytes. -EBADMSG if these do not begin a message. */
@@ -36,15 +45,11 @@ int bus_header_sizes(const uint8_t *message, size_t *ret_header_size, size_t *re
  * specification does not use. */
 int bus_header_read(const uint8_t *message, size_t header_size, BusHeader *ret);
 
-/* Writes a method call without arguments that expects a reply, as if that sender had sent it. Returns its
- * size in bytes. The strings must have at most 160 bytes together. */
-size_t bus_header_write_call(
-                uint8_t buffer[static BUS_HEADER_CALL_SIZE_MAX],
-                uint32_t serial,
-                const char *path,
-                const char *interface,
-                const char *member,
-                const char *sender);
+/* Reads a number at the beginning of a message's body, in which it must be. */
+uint32_t bus_header_read_number(const uint8_t *message, size_t header_size);
+
+/* Writes a call. Returns its size in bytes. The strings must have at most 160 bytes together. */
+size_t bus_header_write_call(uint8_t buffer[static BUS_HEADER_CALL_SIZE_MAX], const BusCall *call);
 
 /* Copies a message whose header was read, and which has no sender, with a sender added: what a bus does.
  * ret has room for size + BUS_HEADER_SENDER_SIZE_MAX bytes. Returns the new size. */

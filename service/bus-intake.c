@@ -10,8 +10,6 @@
 
 #include "bus-header.h"
 #include "bus-reader.h"
-#include "memory.h"
-#include "names.h"
 #include "peers.h"
 
 /* The share of one CPU, in thousandths. The budget accumulates up to BURST_NSEC, so that normal use is not
@@ -37,11 +35,6 @@ typedef struct Budget {
         uint64_t usec; /* when nsec was last updated */
 } Budget;
 
-/* A question to the bus for the user of a sender. */
-typedef struct Question {
-        BusIntake *intake;
-} Question;
-
 struct BusIntake {
         sd_bus *bus;
         int feed;
@@ -57,8 +50,6 @@ struct BusIntake {
         size_t n_served;       /* bytes of calls, since the last request */
         uid_t served_uid;      /* whose the last requested packet was */
         int64_t prepared_nsec; /* the thread's CPU time before the last poll */
-
-        Question questions[BUS_SENDERS_MAX];
 };
 
 /* CPU time */
@@ -167,34 +158,6 @@ static int send_request(BusIntake *intake, const BusRequest *request) {
                                                                                                    : 0;
 }
 
-/* Answers a question. Without the user, the reader asks again at the sender's next call. Failure to send
- * means that the reader has ended, which is seen by receiving from it. */
-static int on_unix_user(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const Question *question = userdata;
-        BusRequest answer = {
-                .type = BUS_REQUEST_USER,
-                .sender = (uint32_t) (question - question->intake->questions),
-                .uid = UID_UNKNOWN,
-        };
-        uint32_t uid;
-
-        if (!sd_bus_message_is_method_error(reply, NULL) && sd_bus_message_read(reply, "u", &uid) > 0) {
-                answer.uid = uid;
-                answer.known = true;
-        }
-        (void) send_request(question->intake, &answer);
-        return 1;
-}
-
-static int ask_user(BusIntake *intake, uint32_t sender, const char *name) {
-        Question *question = intake->questions + sender;
-
-        question->intake = intake;
-        return sd_bus_call_method_async(
-                        intake->bus, NULL, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE, "GetConnectionUnixUser",
-                        on_unix_user, question, "s", name);
-}
-
 static int serve(BusIntake *intake, const BusPacket *packet, const void *call, size_t size) {
         int r;
 
@@ -243,8 +206,6 @@ static int process_packet(BusIntake *intake, const BusPacket *packet, size_t siz
 
         intake->requested = false;
         intake->served_uid = packet->uid;
-        if (packet->type == BUS_PACKET_QUESTION)
-                return ask_user(intake, packet->sender, (const char *) packet->data);
         return serve_calls(intake, packet, size);
 }
 
@@ -274,7 +235,7 @@ int bus_intake_receive(BusIntake *intake) {
 }
 
 int bus_intake_request(BusIntake *intake) {
-        BusRequest request = { .type = BUS_REQUEST_CALLS, .n_served = (uint32_t) intake->n_served };
+        BusRequest request = { .n_served = (uint32_t) intake->n_served };
         int r;
 
         intake->prepared_nsec = thread_cpu_nsec();
@@ -312,7 +273,7 @@ int bus_intake_new(sd_bus *bus, int socket, int feed, const Listener *listener, 
         _cleanup_(bus_intake_freep) BusIntake *intake = NULL;
         int r;
 
-        intake = memory_new_sparse(sizeof(*intake));
+        intake = calloc(1, sizeof(*intake));
         if (!intake)
                 return -ENOMEM;
         intake->bus = bus;
@@ -347,6 +308,6 @@ BusIntake *bus_intake_free(BusIntake *intake) {
                 (void) kill(intake->reader.pid, SIGKILL);
         closep(&intake->reader_fd);
         child_leave(&intake->reader, 0);
-        memory_free_sparse(intake, sizeof(*intake));
+        free(intake);
         return NULL;
 }

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "bus-address.h"
 #include "bus-reader.h"
 #include "peers.h"
 
@@ -67,17 +68,20 @@ static int receive_order(Order *ret, int ret_fds[static _ORDER_FD_MAX]) {
         if (n < 0)
                 return -errno;
         header = CMSG_FIRSTHDR(&message);
-        if (n != sizeof(*ret) || !header || header->cmsg_type != SCM_RIGHTS)
+        if (n != sizeof(*ret) || !header || header->cmsg_type != SCM_RIGHTS ||
+            (message.msg_flags & MSG_CTRUNC))
                 return -ECONNRESET;
 
         memcpy(ret_fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
         return 0;
 }
 
-static void run_reader(int input_fd) {
+static void run_reader(int bus_fd) {
         BusReader *reader;
+        int users_fd;
 
-        if (bus_reader_new(CHILD_FD, input_fd, &reader) < 0)
+        if (bus_address_connect(bus_address(), &users_fd) < 0 ||
+            bus_reader_new(CHILD_FD, bus_fd, users_fd, &reader) < 0)
                 return;
         while (bus_reader_wait(reader, -1) >= 0 && bus_reader_work(reader) >= 0)
                 ;

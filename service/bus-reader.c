@@ -4,14 +4,12 @@
 
 #include "bus-reader.h"
 
-#include <poll.h>
 #include <sys/socket.h>
 
 #include "bus-header.h"
-#include "byte-queue.h"
+#include "bus-stream.h"
+#include "memory.h"
 #include "names.h"
-
-#define READ_SIZE ((size_t) 64 * 1024)
 
 /* How often the bus is read before the daemon's requests are looked at. */
 #define READS_MAX 16
@@ -24,46 +22,22 @@
 #define USER_BYTES_MAX ((size_t) 4 * 1024 * 1024)
 #define BYTES_MAX ((size_t) 16 * 1024 * 1024)
 
-/* How many questions in a row are sent while calls of known users other than root wait. */
-#define QUESTIONS_MAX 4
-
 /* Users with waiting calls. Further users share the last queue. */
 #define USERS_MAX 64
-
-/* A hash table of connections and their users: how many slots a name can be in, and the longest name. The
- * unique names on a bus have a few digits. */
-#define SENDER_SLOTS 8
-#define SENDER_NAME_MAX 31
 
 typedef struct User {
         uid_t uid;
         ByteQueue calls;
 } User;
 
-typedef enum SenderState {
-        SENDER_UNUSED,
-        SENDER_NEW,   /* its user is not known: BUS_PACKET_QUESTION */
-        SENDER_ASKED, /* the answer is to come */
-        SENDER_KNOWN
-} SenderState;
-
-typedef struct Sender {
-        SenderState state;
-        char name[SENDER_NAME_MAX + 1];
-        uid_t uid;
-        ByteQueue calls; /* waiting until the user is known */
-} Sender;
-
 struct BusReader {
-        int daemon_fd, bus_fd;
+        int daemon_fd;
+        bool blocked; /* the daemon has much to receive: nothing is read meanwhile */
 
-        bool blocked;  /* the daemon has much to receive: nothing is read meanwhile */
-        bool accepted; /* the bus has accepted our user */
+        BusStream stream; /* from the bus */
+        bool accepted;    /* the bus has accepted our user */
         bool authenticated;
-        ByteQueue received;
-        size_t skip; /* bytes still to be skipped of a message that is too long */
 
-        unsigned n_asked;     /* questions in a row */
         bool requested;       /* the daemon has requested calls */
         uint64_t others_usec; /* from when on of users other than root; 0: from now on */
 
@@ -71,39 +45,28 @@ struct BusReader {
         size_t next_user;
         User *sent;         /* whose calls were sent, and remain in the queue until they are served */
         size_t n_in_flight; /* bytes of these calls */
-        size_t n_bytes;     /* in the queues of all users and senders */
+        size_t n_bytes;     /* in the queues of all users, and of those not yet known */
 
-        Sender senders[BUS_SENDERS_MAX];
-
-        /* A ring: those in the state NEW, in order. Searching the table would touch all of its pages, which
-         * then take memory. */
-        uint16_t new_senders[BUS_SENDERS_MAX];
-        size_t first_new, n_new;
+        BusUsers *bus_users;
+        ByteQueue unknown[BUS_USERS_MAX]; /* calls of those who are asked for, by their number there */
 };
 
 /* Sending to the daemon */
 
 /* -EAGAIN while the daemon has much to receive. */
-static int send_packet(
-                BusReader *reader,
-                BusPacketType type,
-                uid_t uid,
-                size_t sender,
-                const void *data,
-                size_t n) {
+static int send_packet(BusReader *reader, BusPacketType type, uid_t uid, const void *data, size_t n) {
         static BusPacket packet;
         const size_t size = offsetof(BusPacket, data) + n;
 
         packet.type = type;
         packet.uid = uid;
         packet.pid = 0;
-        packet.sender = (uint32_t) sender;
         packet.has_calls = reader->n_bytes > (type == BUS_PACKET_CALLS ? n : reader->n_in_flight);
         memcpy(packet.data, data, n);
         return send(reader->daemon_fd, &packet, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* Users and senders */
+/* Users */
 
 /* The entry with this user's waiting calls, else a free one, else the last. */
 static User *find_user(BusReader *reader, uid_t uid) {
@@ -144,88 +107,38 @@ static User *next_user(BusReader *reader) {
         return NULL;
 }
 
-/* Consecutive unique names differ in the number at their end, and get different values. */
-static size_t hash(const char *name) {
-        size_t sum = 0;
+/* The queue for a sender's next call. */
+static int find_queue(BusReader *reader, const char *name, ByteQueue **ret) {
+        BusUserState state;
+        size_t number;
+        uid_t uid;
+        int r;
 
-        for (; *name != '\0'; name++)
-                sum = sum * 10 + (uint8_t) *name;
-        return sum;
+        r = bus_users_find(reader->bus_users, name, &state, &number, &uid);
+        if (r < 0)
+                return r;
+
+        *ret = state == BUS_USER_ASKED ? reader->unknown + number : &find_user(reader, uid)->calls;
+        return 0;
 }
 
-/* The slot of a known sender, or one for a new sender: an unused one, or that of a sender without waiting
- * calls in it. NULL if there is none. */
-static Sender *find_slot(BusReader *reader, const char *name) {
-        size_t first = hash(name);
-        Sender *slot = NULL;
-
-        for (size_t i = 0; i < SENDER_SLOTS; i++) {
-                Sender *sender = reader->senders + (first + i) % BUS_SENDERS_MAX;
-
-                if (streq(sender->name, name))
-                        return sender;
-                if (!slot && (sender->state == SENDER_UNUSED || sender->state == SENDER_KNOWN))
-                        slot = sender;
-        }
-
-        return slot;
-}
-
-/* The queue for a sender's next call. Who has no slot is an unknown user. */
-static ByteQueue *find_queue(BusReader *reader, const char *name) {
-        Sender *sender = strlen(name) <= SENDER_NAME_MAX ? find_slot(reader, name) : NULL;
-
-        if (!sender)
-                return &find_user(reader, UID_UNKNOWN)->calls;
-
-        if (!streq(sender->name, name)) {
-                strcpy(sender->name, name);
-                sender->state = SENDER_NEW;
-                reader->new_senders[(reader->first_new + reader->n_new++) % BUS_SENDERS_MAX] =
-                                (uint16_t) (sender - reader->senders);
-        }
-        return sender->state == SENDER_KNOWN ? &find_user(reader, sender->uid)->calls : &sender->calls;
-}
-
-/* A sender whose user could not be found out is forgotten: its next call asks again. */
-static int on_user(BusReader *reader, const BusRequest *answer) {
-        Sender *sender = reader->senders + answer->sender;
-        User *user = find_user(reader, answer->known ? answer->uid : UID_UNKNOWN);
-        size_t n = byte_queue_count(&sender->calls);
+/* The calls of who is gone are dropped: nobody would read the replies, and nothing can be authorized. */
+static int on_user(size_t number, BusUserState state, uid_t uid, void *userdata) {
+        BusReader *reader = userdata;
+        ByteQueue *calls = reader->unknown + number;
+        User *user = find_user(reader, uid);
+        size_t n = byte_queue_count(calls);
         int r = 0;
 
-        if (answer->known) {
-                sender->state = SENDER_KNOWN;
-                sender->uid = answer->uid;
-        } else {
-                sender->state = SENDER_UNUSED;
-                sender->name[0] = '\0';
-        }
-
-        if (byte_queue_count(&user->calls) + n > USER_BYTES_MAX)
+        if (state == BUS_USER_GONE || byte_queue_count(&user->calls) + n > USER_BYTES_MAX)
                 reader->n_bytes -= n;
         else
-                r = byte_queue_append(&user->calls, byte_queue_first(&sender->calls), n);
-        byte_queue_clear(&sender->calls);
+                r = byte_queue_append(&user->calls, byte_queue_first(calls), n);
+        byte_queue_clear(calls);
         return r;
 }
 
 /* What the daemon requests */
-
-static int ask(BusReader *reader) {
-        size_t i = reader->new_senders[reader->first_new];
-        Sender *sender = reader->senders + i;
-        int r;
-
-        r = send_packet(reader, BUS_PACKET_QUESTION, UID_UNKNOWN, i, sender->name, strlen(sender->name) + 1);
-        if (r < 0)
-                return r;
-
-        sender->state = SENDER_ASKED;
-        reader->first_new = (reader->first_new + 1) % BUS_SENDERS_MAX;
-        reader->n_new--;
-        return 0;
-}
 
 /* One call of root, or some of another user. */
 static int send_calls(BusReader *reader, User *user) {
@@ -245,7 +158,7 @@ static int send_calls(BusReader *reader, User *user) {
                 n += size;
         }
 
-        r = send_packet(reader, BUS_PACKET_CALLS, root ? UID_ROOT : user->uid, 0, calls, n);
+        r = send_packet(reader, BUS_PACKET_CALLS, root ? UID_ROOT : user->uid, calls, n);
         if (r < 0)
                 return r;
 
@@ -269,11 +182,9 @@ static void drop_served(BusReader *reader, size_t n) {
         reader->n_in_flight = 0;
 }
 
-/* Sends what is requested, if there is something. Root's calls come first, then questions: root may be among
- * the unknown. But clients that connect again and again must not keep known callers from being served. */
+/* Sends what is requested, if there is something. */
 static int send_requested(BusReader *reader) {
         User *user;
-        bool asks;
         int r;
 
         if (!reader->requested)
@@ -282,18 +193,12 @@ static int send_requested(BusReader *reader) {
                 reader->others_usec = 0;
 
         user = next_user(reader);
-        asks = reader->others_usec == 0 && reader->n_new > 0 &&
-               (!user || (user != reader->users && reader->n_asked < QUESTIONS_MAX));
-        if (!asks && !user)
+        if (!user)
                 return 0;
-        r = asks ? ask(reader) : send_calls(reader, user);
+        r = send_calls(reader, user);
         if (r < 0)
                 return r;
 
-        if (asks)
-                reader->n_asked++;
-        else if (user != reader->users)
-                reader->n_asked = 0;
         reader->requested = false;
         return 0;
 }
@@ -309,8 +214,6 @@ static int receive_request(BusReader *reader) {
         if ((size_t) n < sizeof(request))
                 return -ECONNRESET;
 
-        if (request.type == BUS_REQUEST_USER)
-                return on_user(reader, &request);
         drop_served(reader, request.n_served);
         reader->requested = true;
         reader->others_usec = request.others_usec;
@@ -326,9 +229,9 @@ static ByteQueue *longest_queue(BusReader *reader) {
         for (size_t i = 2; i < USERS_MAX; i++)
                 if (byte_queue_count(&reader->users[i].calls) > byte_queue_count(longest))
                         longest = &reader->users[i].calls;
-        for (size_t i = 0; i < BUS_SENDERS_MAX; i++)
-                if (byte_queue_count(&reader->senders[i].calls) > byte_queue_count(longest))
-                        longest = &reader->senders[i].calls;
+        for (size_t i = 0; i < BUS_USERS_MAX; i++)
+                if (byte_queue_count(reader->unknown + i) > byte_queue_count(longest))
+                        longest = reader->unknown + i;
         return longest;
 }
 
@@ -368,10 +271,15 @@ static int queue_refusal(BusReader *reader, ByteQueue *calls, const BusHeader *h
         uint8_t call[BUS_HEADER_CALL_SIZE_MAX];
         size_t n;
 
-        if (!header->expects_reply || strlen(header->sender) > SENDER_NAME_MAX)
+        if (!header->expects_reply || strlen(header->sender) > BUS_HEADER_SENDER_MAX)
                 return 0;
 
-        n = bus_header_write_call(call, header->serial, "/", REFUSED_INTERFACE, why, header->sender);
+        n = bus_header_write_call(
+                        call, &(BusCall){ .serial = header->serial,
+                                          .path = "/",
+                                          .interface = REFUSED_INTERFACE,
+                                          .member = why,
+                                          .sender = header->sender });
         return queue(reader, calls, call, n);
 }
 
@@ -382,117 +290,111 @@ static bool is_awaited(const BusHeader *header) {
 }
 
 /* Without a sender it is not from a bus: something else may listen at a configured address. */
-static int route_message(BusReader *reader, const uint8_t *message, size_t header_size, size_t size) {
-        bool too_long = size > BUS_MESSAGE_SIZE_MAX;
+static int route_message(BusReader *reader, const StreamMessage *message) {
+        bool too_long = message->size > BUS_MESSAGE_SIZE_MAX;
         BusHeader header;
         ByteQueue *calls;
+        int r;
 
-        if (bus_header_read(message, header_size, &header) < 0)
+        /* Of such a header the sender is unknown, and nobody gets a reply. */
+        if (message->header_size > BUS_MESSAGE_SIZE_MAX ||
+            bus_header_read(message->data, message->header_size, &header) < 0)
                 return 0;
         if (header.type != SD_BUS_MESSAGE_METHOD_CALL || !header.sender)
                 return !too_long && header.n_fds == 0 && is_awaited(&header)
-                                       ? send_packet(reader, BUS_PACKET_BYTES, UID_UNKNOWN, 0, message, size)
+                                       ? send_packet(reader, BUS_PACKET_BYTES, UID_UNKNOWN, message->data,
+                                                     message->size)
                                        : 0;
 
-        calls = find_queue(reader, header.sender);
+        r = find_queue(reader, header.sender, &calls);
+        if (r < 0)
+                return r;
         if (too_long)
                 return queue_refusal(reader, calls, &header, REFUSED_TOO_LONG);
         if (header.n_fds > 0)
                 return queue_refusal(reader, calls, &header, REFUSED_DESCRIPTORS);
-        if (byte_queue_count(calls) + size > USER_CALLS_MAX)
+        if (byte_queue_count(calls) + message->size > USER_CALLS_MAX)
                 return queue_refusal(reader, calls, &header, REFUSED_TOO_MANY);
-        return queue(reader, calls, message, size);
+        return queue(reader, calls, message->data, message->size);
 }
 
 /* Processes one received message. Returns 0 if none is complete, or if too little of a long one was received
  * to know its sender. */
-static int process_received(BusReader *reader) {
-        ByteQueue *received = &reader->received;
-        const uint8_t *message = byte_queue_first(received);
-        size_t n = byte_queue_count(received), header_size, size;
+static int process_message(BusReader *reader) {
+        StreamMessage message;
         int r;
 
-        if (n < BUS_HEADER_FIXED_SIZE)
-                return 0;
-        r = bus_header_sizes(message, &header_size, &size);
+        r = bus_stream_message(&reader->stream, BUS_MESSAGE_SIZE_MAX, &message);
+        if (r <= 0)
+                return r;
+        r = route_message(reader, &message);
         if (r < 0)
                 return r;
 
-        if (n < size && (size <= BUS_MESSAGE_SIZE_MAX || n < MIN(header_size, BUS_MESSAGE_SIZE_MAX)))
-                return 0;
-
-        /* If the header alone is too long, the sender is unknown and nobody gets a reply. */
-        r = header_size <= BUS_MESSAGE_SIZE_MAX ? route_message(reader, message, header_size, size) : 0;
-        if (r < 0)
-                return r;
-
-        reader->skip = size - MIN(n, size);
-        byte_queue_drop(received, MIN(n, size));
+        bus_stream_drop(&reader->stream, message.size);
         return 1;
 }
 
 /* Processes one line of the authentication, which precedes all messages. The last one follows the OK: it
  * answers whether descriptors may be passed. sd-bus interprets them. */
 static int process_line(BusReader *reader) {
-        ByteQueue *received = &reader->received;
-        const char *line = (const char *) byte_queue_first(received), *end;
-        size_t n = byte_queue_count(received);
-        int r;
-
-        end = n > 0 ? memchr(line, '\n', n) : NULL;
-        if (!end)
-                return n > BUS_MESSAGE_SIZE_MAX ? -EBADMSG : 0;
-
-        n = (size_t) (end - line) + 1;
-        reader->authenticated = reader->accepted;
-        reader->accepted = reader->accepted || strncmp(line, "OK", 2) == 0;
-        r = send_packet(reader, BUS_PACKET_BYTES, UID_UNKNOWN, 0, line, n);
-        if (r < 0)
-                return r;
-
-        byte_queue_drop(received, n);
-        return 1;
-}
-
-/* Returns 0 if nothing was received. */
-static int receive(BusReader *reader) {
-        static uint8_t buffer[READ_SIZE];
-        size_t skip;
+        const char *line;
         ssize_t n;
         int r;
 
-        n = recv(reader->bus_fd, buffer, sizeof(buffer), MSG_DONTWAIT);
-        if (n < 0)
-                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        if (n == 0)
-                return -ECONNRESET;
+        n = bus_stream_line(&reader->stream, BUS_MESSAGE_SIZE_MAX, &line);
+        if (n <= 0)
+                return (int) n;
+        r = send_packet(reader, BUS_PACKET_BYTES, UID_UNKNOWN, line, (size_t) n);
+        if (r < 0)
+                return r;
 
-        skip = MIN((size_t) n, reader->skip);
-        reader->skip -= skip;
-        r = byte_queue_append(&reader->received, buffer + skip, (size_t) n - skip);
-        return r < 0 ? r : 1;
+        reader->authenticated = reader->accepted;
+        reader->accepted = reader->accepted || strncmp(line, "OK", 2) == 0;
+        bus_stream_drop(&reader->stream, (size_t) n);
+        return 1;
 }
 
 static int process(BusReader *reader) {
         int r;
 
-        while ((r = reader->authenticated ? process_received(reader) : process_line(reader)) > 0)
+        while ((r = reader->authenticated ? process_message(reader) : process_line(reader)) > 0)
                 ;
         return r;
 }
 
-static int work(BusReader *reader) {
+/* Nothing is read before users can be asked for. So the daemon sees no connection where that is refused, and
+ * tries again more and more seldom. */
+static int read_bus(BusReader *reader) {
         int r;
+
+        if (!bus_users_is_connected(reader->bus_users))
+                return 0;
 
         r = process(reader);
         for (unsigned i = 0; r >= 0 && i < READS_MAX; i++) {
-                r = receive(reader);
+                r = bus_stream_receive(&reader->stream, BUS_STREAM_READ_MAX);
                 if (r == 0)
                         break;
                 if (r > 0)
                         r = process(reader);
         }
-        return r < 0 ? r : send_requested(reader);
+        return r;
+}
+
+/* What was read causes questions, and their answers give calls to send. -EAGAIN while the daemon has much to
+ * receive. */
+static int work(BusReader *reader) {
+        int read, r;
+
+        read = read_bus(reader);
+        if (read < 0 && read != -EAGAIN)
+                return read;
+        r = bus_users_work(reader->bus_users);
+        if (r < 0)
+                return r;
+
+        return read < 0 ? read : send_requested(reader);
 }
 
 int bus_reader_work(BusReader *reader) {
@@ -508,28 +410,36 @@ int bus_reader_work(BusReader *reader) {
 }
 
 int bus_reader_wait(const BusReader *reader, int wait_msec) {
+        const bool reads = !reader->blocked && bus_users_is_connected(reader->bus_users);
         struct pollfd fds[] = {
                 { .fd = reader->daemon_fd, .events = (short) (reader->blocked ? POLLIN | POLLOUT : POLLIN) },
-                { .fd = reader->blocked ? -1 : reader->bus_fd, .events = POLLIN },
+                { .fd = reads ? reader->stream.fd : -1, .events = POLLIN },
+                bus_users_pollfd(reader->bus_users),
         };
         int r;
 
+        wait_msec = limit_wait_msec(wait_msec, bus_users_time(reader->bus_users));
         if (reader->requested && !reader->blocked)
                 wait_msec = limit_wait_msec(wait_msec, reader->others_usec);
         r = poll(fds, ELEMENTSOF(fds), wait_msec);
         return r < 0 && errno != EINTR ? -errno : r > 0;
 }
 
-int bus_reader_new(int daemon_fd, int bus_fd, BusReader **ret) {
-        BusReader *reader;
+int bus_reader_new(int daemon_fd, int bus_fd, int users_fd, BusReader **ret) {
+        _cleanup_(bus_reader_freep) BusReader *reader = NULL;
+        int r;
 
-        reader = calloc(1, sizeof(*reader));
+        reader = memory_new_sparse(sizeof(*reader));
         if (!reader)
                 return -ENOMEM;
-
         reader->daemon_fd = daemon_fd;
-        reader->bus_fd = bus_fd;
-        *ret = reader;
+        reader->stream.fd = bus_fd;
+
+        r = bus_users_new(users_fd, on_user, reader, &reader->bus_users);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_POINTER(reader);
         return 0;
 }
 
@@ -537,11 +447,12 @@ BusReader *bus_reader_free(BusReader *reader) {
         if (!reader)
                 return NULL;
 
-        byte_queue_clear(&reader->received);
+        bus_users_free(reader->bus_users);
+        bus_stream_clear(&reader->stream);
         for (size_t i = 0; i < USERS_MAX; i++)
                 byte_queue_clear(&reader->users[i].calls);
-        for (size_t i = 0; i < BUS_SENDERS_MAX; i++)
-                byte_queue_clear(&reader->senders[i].calls);
-        free(reader);
+        for (size_t i = 0; i < BUS_USERS_MAX; i++)
+                byte_queue_clear(reader->unknown + i);
+        memory_free_sparse(reader, sizeof(*reader));
         return NULL;
 }

@@ -6,15 +6,14 @@
  * no time from anything important, and reads whatever the daemon does, so that nothing piles up in the bus:
  * there, everyone would wait behind the flood.
  *
- * Replies and signals are passed on to the daemon at once. Calls wait here in one queue per user, and are
- * passed on when the daemon requests some: root's at once and first, those of the others in turn, from a time
- * on that the request names. So nothing wakes the daemon before there is a call that it may serve. The bytes
- * of waiting calls are bounded; calls that are too long are not kept. Nor are messages with descriptors: no
- * method takes any. The kernel closes them, since they are not received: see SCM_RIGHTS in unix(7).
+ * Replies and signals are passed on to the daemon at once. Calls wait here in one queue per user, for whom
+ * bus-users.h asks, and are passed on when the daemon requests some: root's at once and first, those of the
+ * others in turn, from a time on that the request names. So nothing wakes the daemon before there is a call
+ * that it may serve. The bytes of waiting calls are bounded; calls that are too long are not kept. Nor are
+ * messages with descriptors: no method takes any.
  */
 
-#include <systemd/sd-bus.h>
-
+#include "bus-users.h"
 #include "child.h"
 
 /* Legitimate calls have a few hundred bytes, or a path. Longer ones are refused. */
@@ -29,59 +28,44 @@
 #define REFUSED_TOO_MANY "TooMany"
 #define REFUSED_DESCRIPTORS "Descriptors"
 
-/* Connections whose users the reader knows or asks for. */
-#define BUS_SENDERS_MAX 2048
-
-#define UID_ROOT ((uid_t) 0)
-#define UID_UNKNOWN ((uid_t) -1)
-
 typedef enum BusPacketType {
-        BUS_PACKET_BYTES,    /* what sd-bus must see: part of the authentication, a reply, a signal */
-        BUS_PACKET_CALLS,    /* requested calls of one user: of root only one */
-        BUS_PACKET_QUESTION, /* in place of requested calls: who is the user of this sender? */
+        BUS_PACKET_BYTES, /* what sd-bus must see: part of the authentication, a reply, a signal */
+        BUS_PACKET_CALLS, /* requested calls of one user: of root only one */
 } BusPacketType;
 
 /* From the reader. */
 typedef struct BusPacket {
         BusPacketType type;
-        uid_t uid;       /* of the calls' sender */
-        uint32_t sender; /* of a question: to be repeated in the answer, less than BUS_SENDERS_MAX */
-        pid_t pid;       /* of a peer when it connected (peers.h); 0: not known */
-        bool has_calls;  /* others are waiting */
-        uint8_t data[BUS_MESSAGE_SIZE_MAX]; /* messages, or the name of a question's sender */
+        uid_t uid;                          /* of the calls' sender */
+        pid_t pid;                          /* of a peer when it connected (peers.h); 0: not known */
+        bool has_calls;                     /* others are waiting */
+        uint8_t data[BUS_MESSAGE_SIZE_MAX]; /* messages */
 } BusPacket;
 
-typedef enum BusRequestType {
-        BUS_REQUEST_CALLS, /* of a user, or a question: one packet, which must come before the next one */
-        BUS_REQUEST_USER,  /* answers a question */
-} BusRequestType;
-
-/* To the reader. */
+/* To the reader: requests calls of one user, in a packet, which must come before the next request. */
 typedef struct BusRequest {
-        BusRequestType type;
         uint64_t others_usec; /* not before that time (CLOCK_MONOTONIC), unless it is a call of root */
         uint32_t n_served; /* bytes of calls, since the last request; the others of a packet are sent again */
-        uint32_t sender;
-        uid_t uid;  /* of the sender */
-        bool known; /* whether the uid could be found out */
 } BusRequest;
 
 typedef struct BusReader BusReader;
 
-/* Reads from bus_fd for the daemon at the other end of daemon_fd, a SOCK_SEQPACKET socket; both are borrowed.
- */
-int bus_reader_new(int daemon_fd, int bus_fd, BusReader **ret);
+/* Reads from bus_fd for the daemon at the other end of daemon_fd, a SOCK_SEQPACKET socket. users_fd is a
+ * second connection to the bus, on which nothing was sent yet. All are borrowed. */
+int bus_reader_new(int daemon_fd, int bus_fd, int users_fd, BusReader **ret);
 BusReader *bus_reader_free(BusReader *reader);
+DEFINE_TRIVIAL_CLEANUP(BusReader *, bus_reader_free);
 
 /* Does what can be done without waiting. Negative errno once the bus or the daemon is gone. */
 int bus_reader_work(BusReader *reader);
 
-/* Waits until something can be received or sent, or until a requested call may be sent; for at most so long
- * (-1: forever). Returns 1 in the first case, otherwise 0. bus_reader_work() must follow in any case. */
+/* Waits until something can be received or sent, or until a time at which there is something to do; for at
+ * most so long (-1: forever). Returns 1 in the first case, otherwise 0. bus_reader_work() must follow in any
+ * case. */
 int bus_reader_wait(const BusReader *reader, int wait_msec);
 
-/* Starts a process that does this. It ends with the bus and with the daemon's end of the socket, *ret_fd; the
- * daemon sees its end by *ret_fd. */
+/* Starts a process that does this, and that opens the second connection. It ends with either connection, and
+ * with the daemon's end of the socket, *ret_fd; the daemon sees its end by *ret_fd. */
 int bus_reader_start(int socket, int *ret_fd, Child *ret_child);
 
 /* Forks n processes, at most BUS_READERS_MAX, for the next calls of bus_reader_start() and peers_start().

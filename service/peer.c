@@ -25,7 +25,7 @@ int peer_new(int fd, uid_t uid, pid_t pid, const char *name, const char *guid, P
         if (!peer)
                 return -ENOMEM;
 
-        peer->fd = fd;
+        peer->stream.fd = fd;
         peer->pid = pid;
         peer->auth = (PeerAuth){ .uid = uid, .guid = guid };
         peer->connect_usec = usec_now(CLOCK_MONOTONIC);
@@ -40,10 +40,10 @@ Peer *peer_free(Peer *peer) {
 
         for (size_t i = 0; i < peer->n_fds; i++)
                 (void) close(peer->fds[i].fd);
-        byte_queue_clear(&peer->received);
+        bus_stream_clear(&peer->stream);
         byte_queue_clear(&peer->unsent);
         free(peer->call);
-        closep(&peer->fd);
+        closep(&peer->stream.fd);
         free(peer);
         return NULL;
 }
@@ -79,7 +79,7 @@ static ssize_t send_some(Peer *peer) {
                 memcpy(CMSG_DATA(&control.header), &peer->fds[0].fd, sizeof(int));
         }
 
-        return sendmsg(peer->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return sendmsg(peer->stream.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* A descriptor is sent with its first byte. */
@@ -136,73 +136,69 @@ static int take_line(Peer *peer) {
         ssize_t n;
 
         n = peer_auth_process(
-                        &peer->auth, byte_queue_first(&peer->received), byte_queue_count(&peer->received),
-                        reply);
+                        &peer->auth, byte_queue_first(&peer->stream.received),
+                        byte_queue_count(&peer->stream.received), reply);
         if (n <= 0)
                 return (int) n;
 
-        byte_queue_drop(&peer->received, (size_t) n);
+        bus_stream_drop(&peer->stream, (size_t) n);
         return peer_send(peer, reply, strlen(reply), NULL, 0) < 0 ? -ECONNRESET : 1;
 }
 
 /* Keeps a call, with its sender. One that is too long is replaced by a call that is refused. */
-static int keep_call(
-                Peer *peer,
-                const BusHeader *header,
-                const uint8_t *message,
-                size_t header_size,
-                size_t size) {
-        const bool too_long = size > CALL_SIZE_MAX;
+static int keep_call(Peer *peer, const BusHeader *header, const StreamMessage *message) {
+        const bool too_long = message->size > CALL_SIZE_MAX;
+        const BusCall refused = {
+                .serial = header->serial,
+                .path = "/",
+                .interface = REFUSED_INTERFACE,
+                .member = REFUSED_TOO_LONG,
+                .sender = peer->name,
+        };
 
-        peer->call = malloc(too_long ? BUS_HEADER_CALL_SIZE_MAX : size + BUS_HEADER_SENDER_SIZE_MAX);
+        peer->call = malloc(too_long ? BUS_HEADER_CALL_SIZE_MAX : message->size + BUS_HEADER_SENDER_SIZE_MAX);
         if (!peer->call)
                 return -ENOMEM;
 
-        peer->call_size =
-                        too_long ? bus_header_write_call(
-                                                   peer->call, header->serial, "/", REFUSED_INTERFACE,
-                                                   REFUSED_TOO_LONG, peer->name)
-                                 : bus_header_add_sender(message, header_size, size, peer->name, peer->call);
+        peer->call_size = too_long ? bus_header_write_call(peer->call, &refused)
+                                   : bus_header_add_sender(
+                                                     message->data, message->header_size, message->size,
+                                                     peer->name, peer->call);
         return 0;
 }
 
 /* Only calls concern the daemon. None of them has descriptors, and who names a sender lies. */
-static int take_call(Peer *peer, const uint8_t *message, size_t header_size, size_t size) {
+static int take_call(Peer *peer, const StreamMessage *message) {
         BusHeader header;
         int r;
 
-        r = bus_header_read(message, header_size, &header);
+        r = bus_header_read(message->data, message->header_size, &header);
         if (r < 0)
                 return r;
         if (header.sender || header.n_fds > 0)
                 return -EBADMSG;
-        if (header.type != SD_BUS_MESSAGE_METHOD_CALL || (size > CALL_SIZE_MAX && !header.expects_reply))
+        if (header.type != SD_BUS_MESSAGE_METHOD_CALL ||
+            (message->size > CALL_SIZE_MAX && !header.expects_reply))
                 return 0;
 
-        return keep_call(peer, &header, message, header_size, size);
+        return keep_call(peer, &header, message);
 }
 
 /* Takes one received message. Returns 0 if none is complete, or if too little of a long one was received. */
 static int take_message(Peer *peer) {
-        const uint8_t *message = byte_queue_first(&peer->received);
-        size_t n = byte_queue_count(&peer->received), header_size, size;
+        StreamMessage message;
         int r;
 
-        if (n < BUS_HEADER_FIXED_SIZE)
-                return 0;
-        r = bus_header_sizes(message, &header_size, &size);
-        if (r < 0)
+        r = bus_stream_message(&peer->stream, CALL_SIZE_MAX, &message);
+        if (r <= 0)
                 return r;
-        if (header_size > CALL_SIZE_MAX)
+        if (message.header_size > CALL_SIZE_MAX)
                 return -EMSGSIZE;
-        if (n < (size > CALL_SIZE_MAX ? header_size : size))
-                return 0;
 
-        r = take_call(peer, message, header_size, size);
+        r = take_call(peer, &message);
         if (r < 0)
                 return r;
-        peer->skip = size - MIN(n, size);
-        byte_queue_drop(&peer->received, MIN(n, size));
+        bus_stream_drop(&peer->stream, message.size);
         return 1;
 }
 
@@ -220,20 +216,8 @@ int peer_next_call(Peer *peer) {
 }
 
 int peer_receive(Peer *peer) {
-        static uint8_t buffer[READ_SIZE];
-        size_t skip;
-        ssize_t n;
         int r;
 
-        /* Descriptors that come along are dropped by the kernel. */
-        n = recv(peer->fd, buffer, sizeof(buffer), MSG_DONTWAIT);
-        if (n < 0)
-                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        if (n == 0)
-                return -ECONNRESET;
-
-        skip = MIN((size_t) n, peer->skip);
-        peer->skip -= skip;
-        r = byte_queue_append(&peer->received, buffer + skip, (size_t) n - skip);
-        return r < 0 ? r : find_call(peer);
+        r = bus_stream_receive(&peer->stream, READ_SIZE);
+        return r <= 0 ? r : find_call(peer);
 }

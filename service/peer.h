@@ -8,6 +8,7 @@
  */
 
 #include "bus-header.h"
+#include "bus-stream.h"
 #include "byte-queue.h"
 #include "peer-auth.h"
 
@@ -21,15 +22,13 @@ typedef struct PeerFd {
 } PeerFd;
 
 typedef struct Peer {
-        int fd;
         pid_t pid;
         char name[BUS_HEADER_SENDER_MAX + 1]; /* the sender of its calls: unique, and never used again */
         uint64_t connect_usec;
         PeerAuth auth;
 
-        ByteQueue received; /* less than a message, or what follows the call */
-        size_t skip;        /* bytes still to be skipped of a message that is too long */
-        uint8_t *call;      /* waits to be served, with its sender; NULL: none */
+        BusStream stream; /* owns its descriptor; has less than a message, or what follows the call */
+        uint8_t *call;    /* waits to be served, with its sender; NULL: none */
         size_t call_size;
 
         ByteQueue unsent;

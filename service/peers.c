@@ -456,7 +456,7 @@ static struct pollfd watch_peer(const Peer *peer) {
         const bool sends = byte_queue_count(&peer->unsent) > 0;
 
         return (struct pollfd){
-                .fd = peer->call && !sends ? -1 : peer->fd,
+                .fd = peer->call && !sends ? -1 : peer->stream.fd,
                 .events = (short) ((peer->call ? 0 : POLLIN) | (sends ? POLLOUT : 0)),
         };
 }

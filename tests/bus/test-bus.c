@@ -14,6 +14,7 @@
 #include "failing-malloc.h"
 #include "flush-priority.h"
 #include "own-disk.h"
+#include "private-bus.h"
 #include "run-wbctl.h"
 #include "sync-witness.h"
 #include "syncfs.h"
@@ -2223,6 +2224,25 @@ static void test_bus_is_lost_often(BusFixture *fixture, gconstpointer data) {
         }
 }
 
+/* The bus takes only one of the two connections: for messages, and for the users of callers. */
+static void test_one_connection(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = NULL;
+
+        private_bus_set_extra(fixture->folder, "<limit name='max_completed_connections'>1</limit>");
+        fixture_start_bus(fixture);
+        fixture_write_config(fixture, FAST_SETTINGS);
+        fixture_start_daemon(fixture, NULL);
+        fixture_wait_log(fixture, "continuing without the bus");
+        fixture_add_worker(fixture);
+        fixture_wait_notify(fixture, "STATUS=synced");
+
+        private_bus_set_extra(fixture->folder, "");
+        g_assert_no_errno(kill(fixture->bus.pid, SIGHUP));
+        fixture_wait_log(fixture, "Reachable over the bus");
+        client = client_new(fixture, UID_NOBODY);
+        assert_property(client, "SyncCount", "uint64 1");
+}
+
 /* A bus that takes nothing holds nobody up. */
 static void test_bus_hangs(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client = start(fixture, FAST_SETTINGS);
@@ -2505,6 +2525,7 @@ int main(int argc, char *argv[]) {
         FIXTURE_TEST("/bus/connection/bus-comes-later", test_bus_comes_later);
         FIXTURE_TEST("/bus/connection/bus-is-lost", test_bus_is_lost);
         FIXTURE_TEST("/bus/connection/bus-is-lost-often", test_bus_is_lost_often);
+        FIXTURE_TEST("/bus/connection/one-connection", test_one_connection);
         FIXTURE_TEST("/bus/connection/bus-hangs", test_bus_hangs);
         FIXTURE_TEST("/bus/connection/name-is-taken", test_name_is_taken);
         FIXTURE_TEST("/bus/connection/name-is-lost", test_name_is_lost);

@@ -21,6 +21,8 @@
 #define STUCK_USEC (3 * USEC_PER_SEC)
 #define LATE_USEC_MAX (250 * USEC_PER_MSEC)
 
+static const uid_t flooding_users[] = { UID_NOBODY, UID_DAEMON, UID_BIN };
+
 /* ---- CPU time ---- */
 
 /* What three users may take together, in thousandths of a CPU, and how long somebody else may wait. */
@@ -107,7 +109,6 @@ static bool is_bounded(const Share *share, uint64_t own_permille) {
 
 /* Other programs on the machine, and its host, can only add to what is measured: the best of some. */
 static void check_share(BusFixture *fixture, uint64_t own_permille, const char *what, Call call) {
-        static const uid_t users[] = { UID_NOBODY, UID_DAEMON, UID_BIN };
         _cleanup_client_ Client *root = client_new(fixture, UID_ROOT);
         _cleanup_client_ Client *other = client_new(fixture, UID_GAMES);
         Share share;
@@ -115,7 +116,9 @@ static void check_share(BusFixture *fixture, uint64_t own_permille, const char *
 
         memory_begin(fixture);
         flood =
-                        flood_start(crowd_new(fixture, users, ELEMENTSOF(users), ELEMENTSOF(users)), call,
+                        flood_start(crowd_new(fixture, flooding_users, ELEMENTSOF(flooding_users),
+                                              ELEMENTSOF(flooding_users)),
+                                    call,
                                     /* reads= */ true);
         for (unsigned attempt = 1; attempt <= MEASURE_ATTEMPTS; attempt++) {
                 share = measure_share(fixture, root, other);
@@ -179,10 +182,11 @@ static void test_bus(BusFixture *fixture, gconstpointer data) {
 typedef struct Visitor {
         const BusFixture *fixture;
         uid_t uid;
+        bool waits;
         atomic_uint *n_visits; /* in memory that all share */
 } Visitor;
 
-/* Connects, calls, reads the reply and disconnects, without end. */
+/* Connects, calls, and disconnects once the reply has come or at once, without end. */
 static void visit_forever(const void *data) {
         const Visitor *visitor = data;
         Call pause_call = call_of(BUS_INTERFACE, "Pause", NULL);
@@ -191,7 +195,8 @@ static void visit_forever(const void *data) {
                 _cleanup_crowd_ Crowd crowd = crowd_new_of(visitor->fixture, visitor->uid, 1);
 
                 crowd_send(&crowd, &pause_call, 1);
-                crowd_await(&crowd, 1);
+                if (visitor->waits)
+                        crowd_await(&crowd, 1);
                 atomic_fetch_add(visitor->n_visits, 1);
         }
 }
@@ -222,46 +227,105 @@ static Share measure_visits(const BusFixture *fixture) {
         return share;
 }
 
-/* The daemon has to ask the bus for the user of each new connection before it can serve it. */
-static void test_new_connections(BusFixture *fixture, gconstpointer data) {
-        static const uid_t users[] = { UID_NOBODY, UID_DAEMON, UID_BIN };
-        _cleanup_client_ _unused_ Client *client = start_flooded(fixture, CPU_SETTINGS);
-        atomic_uint *n_visits = mmap(
-                        NULL, sizeof(*n_visits), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        Process visitors[ELEMENTSOF(users)];
-        Share own, share;
+/* While something is flooded. As in check_share(), the best of some counts. */
+static void check_visits(BusFixture *fixture, uint64_t own_permille, const char *what) {
+        Share share;
 
-        g_assert_true(n_visits != MAP_FAILED);
-
-        process_set_realtime(fixture->bus.pid, true);
-        memory_begin(fixture);
-        process_set_realtime(getpid(), true);
-        own = measure_visits(fixture);
-        process_set_realtime(getpid(), false);
-
-        for (size_t i = 0; i < ELEMENTSOF(visitors); i++)
-                visitors[i] = process_fork(visit_forever, &(const Visitor){ fixture, users[i], n_visits });
         process_set_realtime(getpid(), true);
         for (unsigned attempt = 1; attempt <= MEASURE_ATTEMPTS; attempt++) {
-                atomic_store(n_visits, 0);
                 share = measure_visits(fixture);
-                g_test_message("%u new connections: %" G_GUINT64_FORMAT
-                               " of 1000 of a CPU, %" G_GUINT64_FORMAT
+                g_test_message("%s: %" G_GUINT64_FORMAT " of 1000 of a CPU, %" G_GUINT64_FORMAT
                                " of them without; others wait %" G_GUINT64_FORMAT " ms at most",
-                               atomic_load(n_visits), share.permille, own.permille,
-                               share.wait_usec / USEC_PER_MSEC);
-                if (is_bounded(&share, own.permille))
+                               what, share.permille, own_permille, share.wait_usec / USEC_PER_MSEC);
+                if (is_bounded(&share, own_permille))
                         break;
         }
         process_set_realtime(getpid(), false);
+
+        memory_check(fixture, what);
+        g_assert_cmpuint(share.permille, <=, SHARE_PERMILLE_MAX + own_permille);
+        g_assert_cmpuint(share.wait_usec, <=, WAIT_USEC_MAX);
+}
+
+static uint64_t measure_own_visits(const BusFixture *fixture) {
+        Share own;
+
+        process_set_realtime(getpid(), true);
+        own = measure_visits(fixture);
+        process_set_realtime(getpid(), false);
+        return own.permille;
+}
+
+/* The bus must be asked for the user of each new connection. Those who do not wait for the reply come by
+ * thousands a second. */
+static void test_new_connections(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ _unused_ Client *client = start_flooded(fixture, CPU_SETTINGS);
+        atomic_uint *n_visits = mmap(
+                        NULL, sizeof(*n_visits), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        Process visitors[ELEMENTSOF(flooding_users)];
+        uint64_t own_permille;
+
+        g_assert_true(n_visits != MAP_FAILED);
+        process_set_realtime(fixture->bus.pid, true);
+        memory_begin(fixture);
+        own_permille = measure_own_visits(fixture);
+
+        for (size_t i = 0; i < ELEMENTSOF(visitors); i++)
+                visitors[i] = process_fork(
+                                visit_forever, &(const Visitor){ fixture, flooding_users[i],
+                                                                 GPOINTER_TO_INT(data), n_visits });
+        check_visits(fixture, own_permille, "new connections");
         for (size_t i = 0; i < ELEMENTSOF(visitors); i++)
                 process_kill(&visitors[i], fixture->deadline_usec);
 
-        memory_check(fixture, "new connections");
+        g_test_message("%u new connections in all", atomic_load(n_visits));
         g_assert_cmpuint(atomic_load(n_visits), >, 0);
         g_assert_no_errno(munmap(n_visits, sizeof(*n_visits)));
-        g_assert_cmpuint(share.permille, <=, SHARE_PERMILLE_MAX + own.permille);
-        g_assert_cmpuint(share.wait_usec, <=, WAIT_USEC_MAX);
+}
+
+static bool is_of_process(Client *client, const char *connection, pid_t pid) {
+        GVariant *content = reply_content(
+                        client_ask(client, DBUS_NAME, DBUS_PATH, DBUS_NAME, "GetConnectionUnixProcessID",
+                                   g_variant_new("(s)", connection)));
+        uint32_t of;
+
+        g_variant_get(content, "(u)", &of);
+        return (pid_t) of == pid;
+}
+
+/* The connection over which the reader asks for users; to be freed. */
+static char *find_users_connection(const BusFixture *fixture, Client *client) {
+        const pid_t reader = fixture_helper_pid(fixture, HELPER_BUS);
+        GVariant *content =
+                        reply_content(client_ask(client, DBUS_NAME, DBUS_PATH, DBUS_NAME, "ListNames", NULL));
+        g_autofree const char **names = NULL;
+        char *found = NULL;
+
+        g_variant_get(content, "(^a&s)", &names);
+        for (size_t i = 0; names[i]; i++)
+                if (names[i][0] == ':' && is_of_process(client, names[i], reader))
+                        found = g_strdup(names[i]);
+
+        g_assert_nonnull(found);
+        return found;
+}
+
+/* Signals of 30 MB that anybody may send do not keep the reader from asking for users. */
+static void test_signals(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start_flooded(fixture, CPU_SETTINGS);
+        g_autofree char *connection = find_users_connection(fixture, client);
+        uint64_t own_permille;
+        pid_t flood;
+
+        process_set_realtime(fixture->bus.pid, true);
+        memory_begin(fixture);
+        own_permille = measure_own_visits(fixture);
+        flood = flood_start(
+                        crowd_new(fixture, flooding_users, ELEMENTSOF(flooding_users),
+                                  ELEMENTSOF(flooding_users)),
+                        call_signal(connection, g_variant_new("(@s)", large_text())), /* reads= */ true);
+        check_visits(fixture, own_permille, "signals");
+        flood_stop(flood);
 }
 
 /* ---- the public socket ---- */
@@ -307,7 +371,6 @@ static uint64_t measure_alone(const BusFixture *fixture) {
 
 /* Where each wakeup takes longer than the call for which it is, callers are served more rarely. */
 static void test_slow_wakes(BusFixture *fixture, gconstpointer data) {
-        static const uid_t users[] = { UID_NOBODY, UID_DAEMON, UID_BIN };
         _cleanup_client_ Client *client = NULL, *other = NULL;
         uint64_t own_permille, before_nsec;
         Share share;
@@ -323,7 +386,8 @@ static void test_slow_wakes(BusFixture *fixture, gconstpointer data) {
         own_permille = measure_alone(fixture);
 
         flood =
-                        flood_start(crowd_new(fixture, users, ELEMENTSOF(users), ELEMENTSOF(users)),
+                        flood_start(crowd_new(fixture, flooding_users, ELEMENTSOF(flooding_users),
+                                              ELEMENTSOF(flooding_users)),
                                     call_of(BUS_INTERFACE, "Pause", NULL), /* reads= */ true);
         process_set_realtime(getpid(), true);
         for (unsigned attempt = 1; attempt <= MEASURE_ATTEMPTS; attempt++) {
@@ -457,7 +521,11 @@ int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
         FIXTURE_TEST("/cpu-share/bus", test_bus);
-        FIXTURE_TEST("/cpu-share/new-connections", test_new_connections);
+        g_test_add("/cpu-share/new-connections", BusFixture, GINT_TO_POINTER(true), fixture_set_up,
+                   test_new_connections, fixture_tear_down);
+        g_test_add("/cpu-share/new-connections/no-wait", BusFixture, GINT_TO_POINTER(false), fixture_set_up,
+                   test_new_connections, fixture_tear_down);
+        FIXTURE_TEST("/cpu-share/signals", test_signals);
         FIXTURE_TEST("/cpu-share/socket", test_socket);
         FIXTURE_TEST("/cpu-share/slow-wakes", test_slow_wakes);
         FIXTURE_TEST("/cpu-share/in-time", test_in_time);

@@ -5,16 +5,20 @@
 
 #include "bus-reader.h"
 
-#include <gio/gio.h>
 #include <sys/socket.h>
 
+#include "asked-bus.h"
 #include "names.h"
+
+#define ERROR_FAILED "org.freedesktop.DBus.Error.Failed"
+#define ERROR_NO_OWNER "org.freedesktop.DBus.Error.NameHasNoOwner"
 
 #define UID_OTHER 1
 
 /* The test has the other ends. */
 typedef struct Bench {
-        int packets[2], bus[2];
+        int packets[2], bus[2], users_fd;
+        AskedBus asked;
         BusReader *reader;
 } Bench;
 
@@ -29,20 +33,36 @@ static void bench_work(const Bench *bench) {
         while (bus_reader_wait(bench->reader, 0) > 0);
 }
 
-static Bench bench_new(void) {
-        static const char lines[] = "OK 0123\r\nAGREE_UNIX_FD\r\n";
-        Bench bench = {};
+/* But the reader may have connected. */
+static void bench_take_no_question(Bench *bench) {
+        g_autofree char *name = NULL;
+        guint32 serial;
 
-        g_assert_no_errno(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, bench.packets));
-        g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, bench.bus));
-        g_assert_cmpint(bus_reader_new(bench.packets[1], bench.bus[1], &bench.reader), ==, 0);
-        send_all(bench.bus[0], lines, sizeof(lines) - 1);
-        bench_work(&bench);
-        return bench;
+        g_assert_false(asked_bus_take(&bench->asked, &serial, &name));
+        bench_work(bench);
+}
+
+static void bench_init_unconnected(Bench *bench) {
+        *bench = (Bench){};
+        g_assert_no_errno(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, bench->packets));
+        g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, bench->bus));
+        asked_bus_init(&bench->asked, &bench->users_fd);
+        g_assert_no_errno(bus_reader_new(bench->packets[1], bench->bus[1], bench->users_fd, &bench->reader));
+}
+
+static void bench_init(Bench *bench) {
+        static const char lines[] = "OK 0123\r\nAGREE_UNIX_FD\r\n";
+
+        bench_init_unconnected(bench);
+        send_all(bench->bus[0], lines, sizeof(lines) - 1);
+        bench_work(bench);
+        bench_take_no_question(bench);
 }
 
 static void bench_done(Bench *bench) {
         bus_reader_free(bench->reader);
+        asked_bus_done(&bench->asked);
+        (void) close(bench->users_fd);
         for (unsigned i = 0; i < 2; i++) {
                 (void) close(bench->packets[i]);
                 (void) close(bench->bus[i]);
@@ -67,7 +87,6 @@ static void bench_call(const Bench *bench, const char *sender) {
 
 static void bench_request(const Bench *bench, uint64_t others_usec, size_t n_served) {
         const BusRequest request = {
-                .type = BUS_REQUEST_CALLS,
                 .others_usec = others_usec,
                 .n_served = (uint32_t) n_served,
         };
@@ -76,11 +95,26 @@ static void bench_request(const Bench *bench, uint64_t others_usec, size_t n_ser
         bench_work(bench);
 }
 
-static void bench_answer(const Bench *bench, uint32_t sender, uid_t uid) {
-        const BusRequest answer = { .type = BUS_REQUEST_USER, .sender = sender, .uid = uid, .known = true };
+/* The serial number of the question about this sender, which must be the only one. */
+static guint32 bench_take_question(Bench *bench, const char *sender) {
+        g_autofree char *name = NULL;
+        guint32 serial;
 
-        send_all(bench->packets[0], &answer, sizeof(answer));
+        g_assert_true(asked_bus_take(&bench->asked, &serial, &name));
+        g_assert_cmpstr(name, ==, sender);
+        bench_take_no_question(bench);
+        return serial;
+}
+
+static void bench_answer(const Bench *bench, guint32 serial, uid_t uid) {
+        asked_bus_answer(&bench->asked, serial, uid);
         bench_work(bench);
+}
+
+/* The first call of a sender. */
+static void bench_introduce(Bench *bench, const char *sender, uid_t uid) {
+        bench_call(bench, sender);
+        bench_answer(bench, bench_take_question(bench, sender), uid);
 }
 
 /* The packet that the daemon has got, in *ret; the size of its data, or 0 if there is none. */
@@ -91,31 +125,6 @@ static size_t bench_take(const Bench *bench, BusPacket *ret) {
                 n = recv(bench->packets[0], ret, sizeof(*ret), MSG_DONTWAIT);
         while (n > 0 && ret->type == BUS_PACKET_BYTES);
         return n < 0 ? 0 : (size_t) n - offsetof(BusPacket, data);
-}
-
-/* A question waits for the time that the request names, and so would a call; a call of root does not. */
-static void test_others_wait(void) {
-        Bench bench = bench_new();
-        static BusPacket packet;
-        uint64_t others_usec;
-
-        bench_call(&bench, ":1.1");
-        others_usec = usec_now(CLOCK_MONOTONIC) + 100 * USEC_PER_MSEC;
-        bench_request(&bench, others_usec, 0);
-        while (bench_take(&bench, &packet) == 0) {
-                g_assert_no_errno(bus_reader_wait(bench.reader, -1));
-                g_assert_no_errno(bus_reader_work(bench.reader));
-        }
-        g_assert_cmpuint(usec_now(CLOCK_MONOTONIC), >=, others_usec);
-        g_assert_cmpint(packet.type, ==, BUS_PACKET_QUESTION);
-        g_assert_cmpstr((const char *) packet.data, ==, ":1.1");
-
-        bench_answer(&bench, packet.sender, UID_ROOT);
-        bench_request(&bench, others_usec + USEC_PER_HOUR, 0);
-        g_assert_cmpuint(bench_take(&bench, &packet), >, 0);
-        g_assert_cmpint(packet.type, ==, BUS_PACKET_CALLS);
-        g_assert_cmpint(packet.uid, ==, UID_ROOT);
-        bench_done(&bench);
 }
 
 /* The next packet has calls of this user. Returns their size. */
@@ -129,51 +138,118 @@ static size_t take_calls(const Bench *bench, uid_t uid) {
         return n;
 }
 
-/* A new sender, whose user is known then, and whose call waits. */
-static void bench_introduce(const Bench *bench, const char *sender, uid_t uid, size_t n_served) {
+/* A call waits for the time that the request names; a call of root does not. */
+static void test_others_wait(void) {
+        uint64_t others_usec;
         static BusPacket packet;
+        size_t n;
+        Bench bench;
 
-        bench_call(bench, sender);
-        bench_request(bench, 0, n_served);
-        g_assert_cmpuint(bench_take(bench, &packet), >, 0);
-        g_assert_cmpint(packet.type, ==, BUS_PACKET_QUESTION);
-        bench_answer(bench, packet.sender, uid);
+        bench_init(&bench);
+        bench_introduce(&bench, ":1.1", UID_OTHER);
+        others_usec = usec_now(CLOCK_MONOTONIC) + 100 * USEC_PER_MSEC;
+        bench_request(&bench, others_usec, 0);
+        while ((n = bench_take(&bench, &packet)) == 0) {
+                g_assert_no_errno(bus_reader_wait(bench.reader, -1));
+                g_assert_no_errno(bus_reader_work(bench.reader));
+        }
+        g_assert_cmpuint(usec_now(CLOCK_MONOTONIC), >=, others_usec);
+        g_assert_cmpint(packet.uid, ==, UID_OTHER);
+
+        bench_introduce(&bench, ":1.2", UID_ROOT);
+        bench_request(&bench, others_usec + USEC_PER_HOUR, n);
+        (void) take_calls(&bench, UID_ROOT);
+        bench_done(&bench);
 }
 
-/* Clients that connect again and again, and so are always new, keep no known caller from being served;
- * neither do they while root calls, too. */
-static void test_turns(void) {
-        enum {
-                N_CALLS = 3,
-                N_NEW = 30,
-        };
-        Bench bench = bench_new();
-        unsigned n_calls = 0;
-        size_t n_served;
+/* Until a sender's user is known its calls wait, and nobody else's for them; then those of root come first.
+ */
+static void test_questions(void) {
+        static BusPacket packet;
+        guint32 serial;
+        size_t n;
+        Bench bench;
 
-        bench_introduce(&bench, ":1.1", UID_ROOT, 0);
+        bench_init(&bench);
+        bench_call(&bench, ":1.1");
+        bench_call(&bench, ":1.1");
+        serial = bench_take_question(&bench, ":1.1");
         bench_request(&bench, 0, 0);
-        bench_introduce(&bench, ":1.2", UID_OTHER, take_calls(&bench, UID_ROOT));
-        for (unsigned i = 1; i < N_CALLS; i++)
-                bench_call(&bench, ":1.2");
-        for (unsigned i = 0; i < N_NEW; i++) {
-                g_autofree char *sender = g_strdup_printf(":2.%u", i);
+        g_assert_cmpuint(bench_take(&bench, &packet), ==, 0);
 
-                bench_call(&bench, sender);
-        }
+        bench_introduce(&bench, ":1.2", UID_OTHER);
+        n = take_calls(&bench, UID_OTHER);
+        bench_call(&bench, ":1.2");
 
-        n_served = 0;
-        for (unsigned i = 0; i < N_NEW && n_calls < N_CALLS; i++) {
-                static BusPacket packet;
-                size_t n;
+        bench_answer(&bench, serial, UID_ROOT);
+        bench_request(&bench, 0, n);
+        n = take_calls(&bench, UID_ROOT);
+        bench_request(&bench, 0, n);
+        g_assert_cmpuint(take_calls(&bench, UID_ROOT), ==, n);
+        bench_request(&bench, 0, n);
+        (void) take_calls(&bench, UID_OTHER);
+        bench_done(&bench);
+}
 
-                bench_call(&bench, ":1.1");
-                bench_request(&bench, 0, n_served);
-                bench_request(&bench, 0, take_calls(&bench, UID_ROOT));
-                n = bench_take(&bench, &packet);
-                n_served = packet.type == BUS_PACKET_CALLS ? n / (N_CALLS - n_calls++) : 0;
-        }
-        g_assert_cmpuint(n_calls, ==, N_CALLS);
+/* Calls of a sender whose user cannot be known are those of an unknown user; its next call asks again. */
+static void test_unknown_user(void) {
+        size_t n;
+        Bench bench;
+
+        bench_init(&bench);
+        bench_call(&bench, ":1.1");
+        asked_bus_refuse(&bench.asked, bench_take_question(&bench, ":1.1"), ERROR_FAILED);
+        bench_work(&bench);
+        bench_request(&bench, 0, 0);
+        n = take_calls(&bench, UID_UNKNOWN);
+
+        bench_introduce(&bench, ":1.1", UID_OTHER);
+        bench_request(&bench, 0, n);
+        (void) take_calls(&bench, UID_OTHER);
+        bench_done(&bench);
+}
+
+/* Nobody would read the replies to who is gone. */
+static void test_gone(void) {
+        static BusPacket packet;
+        Bench bench;
+
+        bench_init(&bench);
+        bench_request(&bench, 0, 0);
+        bench_call(&bench, ":1.1");
+        asked_bus_refuse(&bench.asked, bench_take_question(&bench, ":1.1"), ERROR_NO_OWNER);
+        bench_work(&bench);
+        g_assert_cmpuint(bench_take(&bench, &packet), ==, 0);
+
+        bench_introduce(&bench, ":1.2", UID_OTHER);
+        g_assert_cmpuint(bench_take(&bench, &packet), >, 0);
+        g_assert_cmpint(packet.uid, ==, UID_OTHER);
+        g_assert_false(packet.has_calls);
+        bench_done(&bench);
+}
+
+/* Nothing is read before the bus has accepted the other connection. */
+static void test_not_connected(void) {
+        static const char line[] = "OK 0123\r\n";
+        static BusPacket packet;
+        Bench bench;
+
+        bench_init_unconnected(&bench);
+        send_all(bench.bus[0], line, sizeof(line) - 1);
+        bench_work(&bench);
+        g_assert_cmpint(recv(bench.packets[0], &packet, sizeof(packet), MSG_DONTWAIT), <, 0);
+        bench_take_no_question(&bench);
+        g_assert_cmpint(recv(bench.packets[0], &packet, sizeof(packet), MSG_DONTWAIT), >, 0);
+        bench_done(&bench);
+}
+
+/* The daemon starts another reader, with two new connections. */
+static void test_lost(void) {
+        Bench bench;
+
+        bench_init(&bench);
+        (void) shutdown(bench.asked.fd, SHUT_RDWR);
+        g_assert_cmpint(bus_reader_work(bench.reader), ==, -ECONNRESET);
         bench_done(&bench);
 }
 
@@ -181,7 +257,11 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
 
         g_test_add_func("/bus-reader/others-wait", test_others_wait);
-        g_test_add_func("/bus-reader/turns", test_turns);
+        g_test_add_func("/bus-reader/questions", test_questions);
+        g_test_add_func("/bus-reader/unknown-user", test_unknown_user);
+        g_test_add_func("/bus-reader/gone", test_gone);
+        g_test_add_func("/bus-reader/not-connected", test_not_connected);
+        g_test_add_func("/bus-reader/lost", test_lost);
 
         return g_test_run();
 }

@@ -83,7 +83,7 @@ static void bench_call(Bench *bench, uid_t uid, const char *lines, size_t n) {
 }
 
 static void bench_request(const Bench *bench, uint64_t others_usec) {
-        const BusRequest request = { .type = BUS_REQUEST_CALLS, .others_usec = others_usec };
+        const BusRequest request = { .others_usec = others_usec };
 
         send_all(bench->packets[0], &request, sizeof(request));
         bench_work(bench);

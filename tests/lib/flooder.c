@@ -26,13 +26,7 @@ Call call_without_reply(Call call) {
         return call;
 }
 
-Call call_to(const char *destination,
-             const char *path,
-             const char *interface,
-             const char *member,
-             GVariant *arguments) {
-        g_autoptr(GDBusMessage) message =
-                        g_dbus_message_new_method_call(destination, path, interface, member);
+static Call call_from(GDBusMessage *message, GVariant *arguments) {
         g_autoptr(GError) error = NULL;
         Call call;
 
@@ -41,7 +35,23 @@ Call call_to(const char *destination,
         g_dbus_message_set_serial(message, 1);
         call.data = g_dbus_message_to_blob(message, &call.size, G_DBUS_CAPABILITY_FLAGS_NONE, &error);
         g_assert_no_error(error);
+        g_object_unref(message);
         return call;
+}
+
+Call call_to(const char *destination,
+             const char *path,
+             const char *interface,
+             const char *member,
+             GVariant *arguments) {
+        return call_from(g_dbus_message_new_method_call(destination, path, interface, member), arguments);
+}
+
+Call call_signal(const char *destination, GVariant *arguments) {
+        GDBusMessage *message = g_dbus_message_new_signal(BUS_PATH, BUS_INTERFACE, SIGNAL_SYNC_FINISHED);
+
+        g_dbus_message_set_destination(message, destination);
+        return call_from(message, arguments);
 }
 
 Call call_of(const char *interface, const char *member, GVariant *arguments) {

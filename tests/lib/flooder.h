@@ -8,7 +8,7 @@
 
 #include "bus-fixture.h"
 
-/* A call as it is written to the socket, except for its serial. */
+/* A call, or another message, as it is written to the socket, except for its serial. */
 typedef struct Call {
         uint8_t *data;
         size_t size;
@@ -22,6 +22,10 @@ Call call_to(const char *destination,
              GVariant *arguments);
 Call call_of(const char *interface, const char *member, GVariant *arguments);
 Call call_get_state(void);
+
+/* A signal for this connection alone. */
+Call call_signal(const char *destination, GVariant *arguments);
+
 void call_done(Call *call);
 
 /* Makes the call expect no reply: the bus does not limit such calls. */

@@ -86,6 +86,42 @@ static void test_without_sender(void) {
         g_assert_null(header.sender);
 }
 
+static void check_reply(GDBusMessageByteOrder order) {
+        g_autoptr(GDBusMessage) call = new_call(order), reply = NULL, error = NULL;
+        g_autofree uint8_t *reply_blob = NULL, *error_blob = NULL;
+        size_t header_size, size;
+        BusHeader header;
+        gsize blob_size;
+
+        reply = g_dbus_message_new_method_reply(call);
+        g_dbus_message_set_byte_order(reply, order);
+        g_dbus_message_set_serial(reply, 9);
+        g_dbus_message_set_body(reply, g_variant_new("(u)", 0x05060708));
+        reply_blob = to_blob(reply, &blob_size);
+        g_assert_cmpint(bus_header_sizes(reply_blob, &header_size, &size), ==, 0);
+        g_assert_cmpint(bus_header_read(reply_blob, header_size, &header), ==, 0);
+        g_assert_cmpuint(header.type, ==, SD_BUS_MESSAGE_METHOD_RETURN);
+        g_assert_cmpuint(header.reply_serial, ==, 0x01020304);
+        g_assert_cmpstr(header.destination, ==, ":1.23");
+        g_assert_null(header.error_name);
+        g_assert_cmpuint(bus_header_read_number(reply_blob, header_size), ==, 0x05060708);
+
+        error = g_dbus_message_new_method_error_literal(call, "a.b.C", "text");
+        g_dbus_message_set_byte_order(error, order);
+        g_dbus_message_set_serial(error, 9);
+        error_blob = to_blob(error, &blob_size);
+        g_assert_cmpint(bus_header_sizes(error_blob, &header_size, &size), ==, 0);
+        g_assert_cmpint(bus_header_read(error_blob, header_size, &header), ==, 0);
+        g_assert_cmpuint(header.type, ==, SD_BUS_MESSAGE_METHOD_ERROR);
+        g_assert_cmpuint(header.reply_serial, ==, 0x01020304);
+        g_assert_cmpstr(header.error_name, ==, "a.b.C");
+}
+
+static void test_reply(void) {
+        check_reply(G_DBUS_MESSAGE_BYTE_ORDER_LITTLE_ENDIAN);
+        check_reply(G_DBUS_MESSAGE_BYTE_ORDER_BIG_ENDIAN);
+}
+
 /* Each byte wrong in each way: nothing is read beyond the header, and a size is never too small for it. */
 static void test_broken(void) {
         g_autoptr(GDBusMessage) message = new_call(G_DBUS_MESSAGE_BYTE_ORDER_LITTLE_ENDIAN);
@@ -136,23 +172,58 @@ static void test_sizes(void) {
         }
 }
 
-static void test_write(void) {
+static GDBusMessage *write_call(const BusCall *call) {
         uint8_t buffer[BUS_HEADER_CALL_SIZE_MAX];
-        g_autoptr(GDBusMessage) message = NULL;
         g_autoptr(GError) error = NULL;
+        GDBusMessage *message;
         size_t size;
 
-        size = bus_header_write_call(buffer, 77, "/a", "b.c", "D", ":1.5");
+        size = bus_header_write_call(buffer, call);
         message = g_dbus_message_new_from_blob(buffer, size, G_DBUS_CAPABILITY_FLAGS_NONE, &error);
         g_assert_no_error(error);
         g_assert_cmpint(g_dbus_message_get_message_type(message), ==, G_DBUS_MESSAGE_TYPE_METHOD_CALL);
         g_assert_cmpint(g_dbus_message_get_flags(message), ==, G_DBUS_MESSAGE_FLAGS_NONE);
-        g_assert_cmpuint(g_dbus_message_get_serial(message), ==, 77);
-        g_assert_cmpstr(g_dbus_message_get_path(message), ==, "/a");
-        g_assert_cmpstr(g_dbus_message_get_interface(message), ==, "b.c");
-        g_assert_cmpstr(g_dbus_message_get_member(message), ==, "D");
-        g_assert_cmpstr(g_dbus_message_get_sender(message), ==, ":1.5");
-        g_assert_null(g_dbus_message_get_body(message));
+        g_assert_cmpuint(g_dbus_message_get_serial(message), ==, call->serial);
+        g_assert_cmpstr(g_dbus_message_get_path(message), ==, call->path);
+        g_assert_cmpstr(g_dbus_message_get_interface(message), ==, call->interface);
+        g_assert_cmpstr(g_dbus_message_get_member(message), ==, call->member);
+        g_assert_cmpstr(g_dbus_message_get_sender(message), ==, call->sender);
+        g_assert_cmpstr(g_dbus_message_get_destination(message), ==, call->destination);
+        return message;
+}
+
+static void test_write(void) {
+        BusCall call = { .serial = 77, .path = "/a", .interface = "b.c", .member = "D" };
+        g_autoptr(GDBusMessage) from = NULL, to = NULL;
+        const char *argument;
+
+        call.sender = ":1.5";
+        from = write_call(&call);
+        g_assert_null(g_dbus_message_get_body(from));
+
+        call.sender = NULL;
+        call.destination = "e.f";
+        call.argument = ":1.23";
+        to = write_call(&call);
+        g_variant_get(g_dbus_message_get_body(to), "(&s)", &argument);
+        g_assert_cmpstr(argument, ==, call.argument);
+}
+
+/* With the longest strings the buffer is still large enough. */
+static void test_write_longest(void) {
+        g_autofree char *path = g_strnfill(32, 'a'), *interface = g_strnfill(32, 'b'),
+                        *member = g_strnfill(32, 'c'), *destination = g_strnfill(32, 'd'),
+                        *argument = g_strnfill(32, 'e');
+        g_autoptr(GDBusMessage) message = NULL;
+
+        path[0] = '/';
+        interface[1] = destination[1] = '.';
+        message = write_call(&(BusCall){ .serial = 1,
+                                         .path = path,
+                                         .interface = interface,
+                                         .member = member,
+                                         .destination = destination,
+                                         .argument = argument });
 }
 
 int main(int argc, char *argv[]) {
@@ -160,9 +231,11 @@ int main(int argc, char *argv[]) {
 
         g_test_add_func("/bus-header/read", test_read);
         g_test_add_func("/bus-header/without-sender", test_without_sender);
+        g_test_add_func("/bus-header/reply", test_reply);
         g_test_add_func("/bus-header/broken", test_broken);
         g_test_add_func("/bus-header/sizes", test_sizes);
         g_test_add_func("/bus-header/write", test_write);
+        g_test_add_func("/bus-header/write-longest", test_write_longest);
 
         return g_test_run();
 }

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* The users of connections: see bus-users.h. */
+
+#include "bus-users.h"
+
+#include <search.h>
+#include <sys/socket.h>
+
+#include "bus-header.h"
+#include "bus-stream.h"
+#include "memory.h"
+#include "names.h"
+
+/* The process reads this much before it looks at the other connection, and no more of one message. */
+#define READ_SIZE BUS_STREAM_READ_MAX
+#define ANSWER_SIZE_MAX ((size_t) 4 * 1024)
+
+/* A bus answers within milliseconds. It drops the answer if others have sent us more than it queues for a
+ * connection (dbus-daemon: 127 MiB). */
+#define ASK_AGAIN_USEC (2 * USEC_PER_SEC)
+
+/* The user is the one that connected: the kernel has told the bus. Source of both: the D-Bus specification,
+ * "Authentication Protocol". */
+#define AUTHENTICATION "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"
+#define ACCEPTED "OK "
+#define WHO "DATA"
+
+#define HELLO_SERIAL 1
+
+#define ERROR_NO_OWNER "org.freedesktop.DBus.Error.NameHasNoOwner"
+
+typedef struct Sender {
+        char name[BUS_HEADER_SENDER_MAX + 1]; /* "": unused */
+        uint32_t serial;                      /* of the open question; 0: none */
+        uid_t uid;
+        uint64_t asked_usec;
+} Sender;
+
+struct BusUsers {
+        BusStream stream;
+        bool authenticated, connected;
+        ByteQueue unsent;
+
+        bus_user_t on_user;
+        void *userdata;
+
+        Sender senders[BUS_USERS_MAX];
+        void *by_name;                  /* those in use: a tree of tsearch(3) */
+        size_t n_begun;                 /* those from here on were never used */
+        uint16_t unused[BUS_USERS_MAX]; /* of the others; the last is used next */
+        size_t n_unused;
+        size_t next_forgotten;
+
+        size_t n_asked;
+        uint32_t n_questions; /* so far; begins again after an overflow */
+        uint64_t again_usec;  /* when to look for questions without an answer; 0: there are none */
+};
+
+/* The table */
+
+static int compare_names(const void *a, const void *b) {
+        const Sender *first = a, *second = b;
+
+        return strcmp(first->name, second->name);
+}
+
+static Sender *find_name(const BusUsers *users, const char *name) {
+        Sender key, **found;
+
+        strcpy(key.name, name);
+        found = tfind(&key, &users->by_name, compare_names);
+        return found ? *found : NULL;
+}
+
+static void forget(BusUsers *users, Sender *sender) {
+        tdelete(sender, &users->by_name, compare_names);
+        sender->name[0] = '\0';
+        users->unused[users->n_unused++] = (uint16_t) (sender - users->senders);
+}
+
+/* Forgets one whose user is known: it is asked for again at the next call. Most have closed their connections
+ * long ago. */
+static void forget_known(BusUsers *users) {
+        for (size_t i = 0; i < BUS_USERS_MAX; i++) {
+                Sender *sender = users->senders + users->next_forgotten++ % BUS_USERS_MAX;
+
+                if (sender->serial == 0) {
+                        forget(users, sender);
+                        return;
+                }
+        }
+}
+
+/* -ENOBUFS if all have open questions. */
+static int add_name(BusUsers *users, const char *name, Sender **ret) {
+        Sender *sender;
+
+        if (users->n_unused == 0 && users->n_begun == BUS_USERS_MAX)
+                forget_known(users);
+        if (users->n_unused > 0)
+                sender = users->senders + users->unused[--users->n_unused];
+        else if (users->n_begun < BUS_USERS_MAX)
+                sender = users->senders + users->n_begun++;
+        else
+                return -ENOBUFS;
+
+        strcpy(sender->name, name);
+        if (!tsearch(sender, &users->by_name, compare_names))
+                return -ENOMEM;
+
+        *ret = sender;
+        return 0;
+}
+
+/* Asking */
+
+static int send_call(BusUsers *users, uint32_t serial, const char *member, const char *argument) {
+        uint8_t call[BUS_HEADER_CALL_SIZE_MAX];
+        size_t n;
+
+        n = bus_header_write_call(
+                        call, &(BusCall){ .serial = serial,
+                                          .path = DBUS_PATH,
+                                          .interface = DBUS_INTERFACE,
+                                          .member = member,
+                                          .destination = DBUS_NAME,
+                                          .argument = argument });
+        return byte_queue_append(&users->unsent, call, n);
+}
+
+static int send_question(BusUsers *users, Sender *sender) {
+        sender->asked_usec = usec_now(CLOCK_MONOTONIC);
+        if (users->again_usec == 0)
+                users->again_usec = sender->asked_usec + ASK_AGAIN_USEC;
+        return send_call(users, sender->serial, "GetConnectionUnixUser", sender->name);
+}
+
+/* Each question has another serial number, from which its sender can be derived. None is that of Hello. */
+static uint32_t next_serial(BusUsers *users, const Sender *sender) {
+        if (++users->n_questions > UINT32_MAX / BUS_USERS_MAX)
+                users->n_questions = 1;
+
+        return users->n_questions * BUS_USERS_MAX + (uint32_t) (sender - users->senders);
+}
+
+static Sender *find_asked(BusUsers *users, uint32_t serial) {
+        Sender *sender = users->senders + serial % BUS_USERS_MAX;
+
+        return serial != 0 && sender->serial == serial ? sender : NULL;
+}
+
+static int ask(BusUsers *users, Sender *sender) {
+        sender->serial = next_serial(users, sender);
+        users->n_asked++;
+        return send_question(users, sender);
+}
+
+/* While something is unsent the bus reads nothing, or not yet: it would only be asked once more. */
+static int ask_again(BusUsers *users) {
+        const uint64_t usec = usec_now(CLOCK_MONOTONIC);
+        int r = 0;
+
+        if (users->again_usec == 0 || usec < users->again_usec)
+                return 0;
+        users->again_usec = users->n_asked > 0 ? usec + ASK_AGAIN_USEC : 0;
+        if (byte_queue_count(&users->unsent) > 0)
+                return 0;
+
+        for (size_t i = 0; i < BUS_USERS_MAX && r >= 0; i++) {
+                Sender *sender = users->senders + i;
+
+                if (sender->serial != 0 && usec >= sender->asked_usec + ASK_AGAIN_USEC)
+                        r = send_question(users, sender);
+        }
+
+        return r;
+}
+
+static int find_or_ask(BusUsers *users, const char *name, Sender **ret) {
+        const size_t n = strlen(name);
+        int r;
+
+        if (n == 0 || n > BUS_HEADER_SENDER_MAX)
+                return -ENOBUFS;
+        *ret = find_name(users, name);
+        if (*ret)
+                return 0;
+
+        r = add_name(users, name, ret);
+        return r < 0 ? r : ask(users, *ret);
+}
+
+int bus_users_find(
+                BusUsers *users,
+                const char *name,
+                BusUserState *ret_state,
+                size_t *ret_number,
+                uid_t *ret_uid) {
+        Sender *sender;
+        int r;
+
+        r = find_or_ask(users, name, &sender);
+        if (r == -ENOBUFS) {
+                *ret_state = BUS_USER_UNKNOWN;
+                *ret_uid = UID_UNKNOWN;
+                return 0;
+        }
+        if (r < 0)
+                return r;
+
+        *ret_state = sender->serial != 0 ? BUS_USER_ASKED : BUS_USER_KNOWN;
+        *ret_number = (size_t) (sender - users->senders);
+        *ret_uid = sender->uid;
+        return 0;
+}
+
+/* Answers */
+
+static int note_answer(BusUsers *users, Sender *sender, BusUserState state, uid_t uid) {
+        users->n_asked--;
+        sender->serial = 0;
+        sender->uid = uid;
+        if (state != BUS_USER_KNOWN)
+                forget(users, sender);
+
+        return users->on_user((size_t) (sender - users->senders), state, uid, users->userdata);
+}
+
+static int take_answer(BusUsers *users, const BusHeader *header, const StreamMessage *message) {
+        const bool is_error = header->type == SD_BUS_MESSAGE_METHOD_ERROR;
+        Sender *sender = find_asked(users, header->reply_serial);
+        uid_t uid = UID_UNKNOWN;
+
+        if (header->reply_serial == HELLO_SERIAL) {
+                users->connected = !is_error;
+                return is_error ? -ECONNREFUSED : 0;
+        }
+        if (!sender)
+                return 0;
+        if (is_error && streq(header->error_name ?: "", ERROR_NO_OWNER))
+                return note_answer(users, sender, BUS_USER_GONE, UID_UNKNOWN);
+
+        if (!is_error && message->size == message->header_size + sizeof(uint32_t))
+                uid = bus_header_read_number(message->data, message->header_size);
+        return note_answer(users, sender, uid == UID_UNKNOWN ? BUS_USER_UNKNOWN : BUS_USER_KNOWN, uid);
+}
+
+/* Returns 0 if none is complete. */
+static int process_message(BusUsers *users) {
+        StreamMessage message;
+        BusHeader header;
+        int r;
+
+        r = bus_stream_message(&users->stream, ANSWER_SIZE_MAX, &message);
+        if (r <= 0)
+                return r;
+
+        if (message.size <= ANSWER_SIZE_MAX &&
+            bus_header_read(message.data, message.header_size, &header) >= 0 &&
+            streq(header.sender ?: "", DBUS_NAME))
+                r = take_answer(users, &header, &message);
+        bus_stream_drop(&users->stream, message.size);
+        return r < 0 ? r : 1;
+}
+
+static int process_line(BusUsers *users) {
+        const char *line;
+        ssize_t n;
+
+        n = bus_stream_line(&users->stream, ANSWER_SIZE_MAX, &line);
+        if (n <= 0)
+                return (int) n;
+        users->authenticated = strncmp(line, ACCEPTED, strlen(ACCEPTED)) == 0;
+        if (!users->authenticated && strncmp(line, WHO, strlen(WHO)) != 0)
+                return -EACCES;
+
+        bus_stream_drop(&users->stream, (size_t) n);
+        return 1;
+}
+
+static int receive(BusUsers *users) {
+        int r;
+
+        r = bus_stream_receive(&users->stream, READ_SIZE);
+        if (r < 0)
+                return r;
+
+        while ((r = users->authenticated ? process_message(users) : process_line(users)) > 0)
+                ;
+        return r;
+}
+
+static int flush(BusUsers *users) {
+        ssize_t n;
+
+        while (byte_queue_count(&users->unsent) > 0) {
+                n = send(users->stream.fd, byte_queue_first(&users->unsent), byte_queue_count(&users->unsent),
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
+                if (n < 0)
+                        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+                byte_queue_drop(&users->unsent, (size_t) n);
+        }
+
+        return 0;
+}
+
+bool bus_users_is_connected(const BusUsers *users) {
+        return users->connected;
+}
+
+int bus_users_work(BusUsers *users) {
+        int r;
+
+        r = receive(users);
+        if (r < 0)
+                return r;
+        r = ask_again(users);
+        return r < 0 ? r : flush(users);
+}
+
+struct pollfd bus_users_pollfd(const BusUsers *users) {
+        return (struct pollfd){
+                .fd = users->stream.fd,
+                .events = byte_queue_count(&users->unsent) > 0 ? POLLIN | POLLOUT : POLLIN,
+        };
+}
+
+uint64_t bus_users_time(const BusUsers *users) {
+        return users->again_usec;
+}
+
+int bus_users_new(int fd, bus_user_t on_user, void *userdata, BusUsers **ret) {
+        _cleanup_(bus_users_freep) BusUsers *users = NULL;
+        int r;
+
+        users = memory_new_sparse(sizeof(*users));
+        if (!users)
+                return -ENOMEM;
+        users->stream.fd = fd;
+        users->on_user = on_user;
+        users->userdata = userdata;
+
+        r = byte_queue_append(&users->unsent, AUTHENTICATION, sizeof(AUTHENTICATION) - 1);
+        if (r < 0)
+                return r;
+        r = send_call(users, HELLO_SERIAL, "Hello", NULL);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_POINTER(users);
+        return 0;
+}
+
+static void keep(void *sender) {
+}
+
+BusUsers *bus_users_free(BusUsers *users) {
+        if (!users)
+                return NULL;
+
+        tdestroy(users->by_name, keep);
+        bus_stream_clear(&users->stream);
+        byte_queue_clear(&users->unsent);
+        memory_free_sparse(users, sizeof(*users));
+        return NULL;
+}
