@@ -38,19 +38,8 @@ static uid_t uid_of(const char *name) {
 }
 
 /* A bus with our daemon on it, and a client as root. */
-static Client *start(BusFixture *fixture) {
-        Client *root;
-
-        fixture_write_config(fixture, settings);
-        fixture_start_bus(fixture);
-        root = client_new(fixture, UID_ROOT);
-        fixture_start_daemon(fixture, NULL);
-        g_free(client_wait_owner(root, BUS_NAME));
-        return root;
-}
-
 static Client *start_with_polkit(BusFixture *fixture) {
-        Client *root = start(fixture);
+        Client *root = fixture_start(fixture, settings);
 
         fixture_start_polkit(fixture, rules);
         return root;
@@ -250,14 +239,14 @@ static void test_without_polkit(BusFixture *fixture, gconstpointer data) {
                 { "root", "*", NULL, NULL },
                 { "games", "", ERROR_ACCESS_DENIED, "Only root may do this: polkit is not running" },
         };
-        _cleanup_client_ Client *root = start(fixture);
+        _cleanup_client_ Client *root = fixture_start(fixture, settings);
 
         check_changes(fixture, root, without_polkit, ELEMENTSOF(without_polkit));
 }
 
 /* What is wrong is said without asking anybody. */
 static void test_invalid_first(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *root = start(fixture);
+        _cleanup_client_ Client *root = fixture_start(fixture, settings);
         _cleanup_client_ Client *nobody = client_new(fixture, UID_NOBODY);
 
         client_set_fails(
@@ -477,7 +466,7 @@ static void test_caller_leaves(BusFixture *fixture, gconstpointer data) {
 
 /* polkit itself says yes, too late. */
 static void test_caller_leaves_late(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *root = start(fixture);
+        _cleanup_client_ Client *root = fixture_start(fixture, settings);
         _cleanup_client_ Client *polkit = start_false_polkit(fixture);
         g_autofree char *before = shown(root), *after = NULL;
 
@@ -534,7 +523,7 @@ static void test_limit_of_bus(BusFixture *fixture, gconstpointer data) {
         static const char *const users[] = {
                 "daemon", "bin", "sys", "games", "man", "lp", "mail", "news",
         };
-        _cleanup_client_ Client *root = start(fixture);
+        _cleanup_client_ Client *root = fixture_start(fixture, settings);
         _cleanup_client_ Client *polkit = start_false_polkit(fixture);
         _cleanup_client_ Client *last = client_new(fixture, uid_of("uucp"));
         Client *clients[ELEMENTSOF(users)];
@@ -582,7 +571,7 @@ static void reload_bus(BusFixture *fixture, Client *root, const char *extra) {
 
 /* As many open questions as there can be refuse nothing to root. */
 static void test_limit_of_all(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *root = start(fixture);
+        _cleanup_client_ Client *root = fixture_start(fixture, settings);
         _cleanup_client_ _unused_ Client *polkit = start_false_polkit(fixture);
         _cleanup_client_ Client *last = client_new(fixture, uid_of("uucp"));
         Client *clients[N_USERS];
@@ -606,7 +595,7 @@ static void test_limit_of_all(BusFixture *fixture, gconstpointer data) {
 
 /* The bus is asked again for a user whom it did not name. */
 static void test_user_unknown(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *root = start(fixture);
+        _cleanup_client_ Client *root = fixture_start(fixture, settings);
         _cleanup_client_ Client *other = client_new(fixture, UID_ROOT);
 
         reload_bus(fixture, root,
@@ -620,7 +609,7 @@ static void test_user_unknown(BusFixture *fixture, gconstpointer data) {
 }
 
 static void test_question(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *root = start(fixture);
+        _cleanup_client_ Client *root = fixture_start(fixture, settings);
         _cleanup_client_ Client *polkit = start_false_polkit(fixture);
         _cleanup_client_ Client *nobody = client_new(fixture, UID_NOBODY);
 
@@ -658,7 +647,7 @@ static void test_nonsense(BusFixture *fixture, gconstpointer data) {
                 "([true, false],)",
                 "(<(true, false, @a{ss} {})>,)",
         };
-        _cleanup_client_ Client *root = start(fixture);
+        _cleanup_client_ Client *root = fixture_start(fixture, settings);
         _cleanup_client_ Client *polkit = start_false_polkit(fixture);
         _cleanup_client_ Client *nobody = client_new(fixture, UID_NOBODY);
         g_autofree char *before = shown(root), *after = NULL;
@@ -693,7 +682,7 @@ static void test_nonsense(BusFixture *fixture, gconstpointer data) {
 /* What was valid when it was requested is read again over what is in effect when it is granted. A requested
  * sync is made in a dry run, too. */
 static void test_meanwhile(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *root = start(fixture);
+        _cleanup_client_ Client *root = fixture_start(fixture, settings);
         _cleanup_client_ Client *polkit = start_false_polkit(fixture);
         _cleanup_client_ Client *nobody = client_new(fixture, UID_NOBODY);
         guint32 set, set_one, sync;
@@ -724,7 +713,7 @@ static void test_meanwhile(BusFixture *fixture, gconstpointer data) {
 /* With questions open; they are gone with it. */
 static void test_bus_is_lost(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *later = NULL;
-        Client *root = start(fixture), *polkit = start_false_polkit(fixture);
+        Client *root = fixture_start(fixture, settings), *polkit = start_false_polkit(fixture);
         Client *nobody = client_new(fixture, UID_NOBODY);
 
         for (size_t i = 0; i < ELEMENTSOF(changes); i++)
@@ -744,7 +733,7 @@ static void test_bus_is_lost(BusFixture *fixture, gconstpointer data) {
 }
 
 static void test_ends_with_open_questions(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *root = start(fixture);
+        _cleanup_client_ Client *root = fixture_start(fixture, settings);
         _cleanup_client_ Client *polkit = start_false_polkit(fixture);
         _cleanup_client_ Client *nobody = client_new(fixture, UID_NOBODY);
         guint32 serial = client_send_method(nobody, "Pause", NULL);

@@ -44,21 +44,6 @@
 #define FAST_RUN_USEC (800 * USEC_PER_MSEC)
 
 /* Bus, daemon, and a client that has seen the daemon on the bus. */
-static Client *start_as(BusFixture *fixture, const char *settings, uid_t uid) {
-        Client *client;
-
-        fixture_write_config(fixture, settings);
-        fixture_start_bus(fixture);
-        client = client_new(fixture, uid);
-        fixture_start_daemon(fixture, NULL);
-        g_free(client_wait_owner(client, BUS_NAME));
-        return client;
-}
-
-static Client *start(BusFixture *fixture, const char *settings) {
-        return start_as(fixture, settings, UID_ROOT);
-}
-
 static guint64 now_usec(void) {
         return (guint64) g_get_real_time();
 }
@@ -145,7 +130,7 @@ static GPtrArray *describe_interface(const GDBusInterfaceInfo *interface) {
 
 /* What the file documents is what the daemon shows, and nothing else. */
 static void test_described(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "");
+        _cleanup_client_ Client *client = fixture_start(fixture, "");
         g_autofree char *documented_xml = read_documentation();
         const char *shown_xml;
         GVariant *content;
@@ -308,7 +293,7 @@ static GVariant *get_all(Client *client) {
 /* Everyone may read, without anyone being asked: polkit does not even run. */
 static void test_readable(BusFixture *fixture, gconstpointer data) {
         guint64 before_usec = now_usec();
-        _cleanup_client_ Client *nobody = start_as(fixture, "", UID_NOBODY);
+        _cleanup_client_ Client *nobody = fixture_start_for(fixture, "", UID_NOBODY);
         g_autofree char *xml = read_documentation();
         g_autoptr(GDBusNodeInfo) documented = parse_node(xml);
         const GDBusInterfaceInfo *interface = g_dbus_node_info_lookup_interface(documented, BUS_INTERFACE);
@@ -350,7 +335,7 @@ static void test_readable(BusFixture *fixture, gconstpointer data) {
 
 /* Never more than what somebody set or the default, and never less than the bug needs on one CPU. */
 static void test_crowd_size(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "");
+        _cleanup_client_ Client *client = fixture_start(fixture, "");
         g_autoptr(GVariant) built_in = client_get(client, "CrowdSizeInForce");
 
         g_assert_cmpfloat(g_variant_get_double(built_in), >=, 1.5);
@@ -367,7 +352,7 @@ static void test_crowd_size(BusFixture *fixture, gconstpointer data) {
 /* It would have to read a file, which anybody could have the daemon do. Whoever asks is refused, and the
  * connection goes on. */
 static void test_machine_id(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start_as(fixture, "", UID_NOBODY);
+        _cleanup_client_ Client *client = fixture_start_for(fixture, "", UID_NOBODY);
         g_autofree char *before = client_wait_owner(client, BUS_NAME), *after = NULL;
 
         for (unsigned i = 0; i < 3; i++)
@@ -382,7 +367,7 @@ static void test_machine_id(BusFixture *fixture, gconstpointer data) {
 }
 
 static void test_unknown(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "");
+        _cleanup_client_ Client *client = fixture_start(fixture, "");
 
         assert_reply_error(
                         client_ask(client, BUS_NAME, BUS_PATH, PROPERTIES_INTERFACE, "Get",
@@ -585,7 +570,7 @@ static void assert_refused(Client *client, const char *property, GVariant *value
 }
 
 static void test_bounds(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "");
+        _cleanup_client_ Client *client = fixture_start(fixture, "");
         g_autofree char *longest = long_glob(255), *too_long = long_glob(256);
         g_autofree char *lasting = g_build_filename(fixture->state_directory, LASTING_FILE, NULL);
         g_autoptr(GVariant) glob = NULL;
@@ -618,7 +603,7 @@ static void test_bounds(BusFixture *fixture, gconstpointer data) {
 }
 
 static void test_types(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "");
+        _cleanup_client_ Client *client = fixture_start(fixture, "");
 
         for (size_t i = 0; i < ELEMENTSOF(bounds); i++)
                 for (size_t j = 0; j < ELEMENTSOF(bounds[i].other_types); j++) {
@@ -650,7 +635,7 @@ static void test_one_signal(BusFixture *fixture, gconstpointer data) {
                   "CrowdSize DryRun SettingOrigins ThresholdUSec" },
                 { "{}", "" },
         };
-        _cleanup_client_ Client *client = start(fixture, "");
+        _cleanup_client_ Client *client = fixture_start(fixture, "");
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
                 for (unsigned round = 0; round < 2; round++) {
@@ -700,7 +685,7 @@ static void test_all_or_nothing(BusFixture *fixture, gconstpointer data) {
                 { "{'ThresholdUSec': <uint64 2000000>, 'thresholdusec': <uint64 2000000>}", "thresholdusec" },
                 { "{'ThresholdUSec': <uint64 2000000>, '': <uint64 2000000>}", "no such setting" },
         };
-        _cleanup_client_ Client *client = start(fixture, "");
+        _cleanup_client_ Client *client = fixture_start(fixture, "");
         g_autofree char *before = settings_text(client), *after = NULL, *changes = NULL;
         g_autofree char *lasting = g_build_filename(fixture->state_directory, LASTING_FILE, NULL);
         size_t from = client_count_messages(client);
@@ -728,7 +713,7 @@ static void restart_daemon(BusFixture *fixture, Client *client) {
 }
 
 static void test_lasting(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "[Watch]\nCrowdSize=7\nThresholdSec=5s\n");
+        _cleanup_client_ Client *client = fixture_start(fixture, "[Watch]\nCrowdSize=7\nThresholdSec=5s\n");
         g_autofree char *crowd_origin = g_strconcat(fixture->config, ":2", NULL);
 
         (void) client_call(
@@ -774,7 +759,7 @@ static void reset(Client *client, bool runtime, const char *names) {
 /* Each setting goes back to what lies below: from the bus to the permanent file, the file, the default. */
 static void test_reset(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client =
-                        start(fixture, "[Watch]\nCrowdSize=7\nThresholdSec=5s\nPollIntervalSec=2s\n");
+                        fixture_start(fixture, "[Watch]\nCrowdSize=7\nThresholdSec=5s\nPollIntervalSec=2s\n");
         g_autofree char *crowd_origin = g_strconcat(fixture->config, ":2", NULL),
                         *poll_origin = g_strconcat(fixture->config, ":4", NULL), *changes = NULL;
         size_t from;
@@ -838,7 +823,7 @@ static void test_reset_refused(BusFixture *fixture, gconstpointer data) {
                 { "['']", "no such setting" },
                 { "['CrowdSize', 'DryRun', 'CrowdSize']", "CrowdSize: given twice" },
         };
-        _cleanup_client_ Client *client = start(fixture, "");
+        _cleanup_client_ Client *client = fixture_start(fixture, "");
         g_autofree char *long_name = g_strnfill(256, 'x');
         GVariantBuilder many;
 
@@ -867,7 +852,7 @@ static void test_reset_refused(BusFixture *fixture, gconstpointer data) {
 
 /* If the disk fails, all stays as it is, on the disk too. */
 static void test_reset_fails(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "");
+        _cleanup_client_ Client *client = fixture_start(fixture, "");
         g_autofree char *lasting = g_build_filename(fixture->state_directory, LASTING_FILE, NULL),
                         *moved = g_strconcat(lasting, ".moved", NULL), *before = NULL, *after = NULL;
 
@@ -904,7 +889,7 @@ static void test_reset_fails(BusFixture *fixture, gconstpointer data) {
 
 /* While the disk does not answer. What is set meanwhile is taken back, too, and nothing else is touched. */
 static void test_reset_hangs(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "");
+        _cleanup_client_ Client *client = fixture_start(fixture, "");
         guint32 serial;
 
         client_set(client, "CrowdSize", g_variant_new_uint32(9));
@@ -932,7 +917,7 @@ static void test_reset_hangs(BusFixture *fixture, gconstpointer data) {
 }
 
 static void test_reload(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "[Watch]\nThresholdSec=5s\n");
+        _cleanup_client_ Client *client = fixture_start(fixture, "[Watch]\nThresholdSec=5s\n");
         g_autofree char *origin = g_strconcat(fixture->config, ":2", NULL), *history = NULL;
 
         client_set(client, "ThresholdUSec", g_variant_new_uint64(6000000));
@@ -1041,7 +1026,7 @@ static void test_store_fails(BusFixture *fixture, gconstpointer data) {
         g_free(fixture->state_directory);
         fixture->state_directory = g_build_filename(file, "state", NULL);
 
-        client = start(fixture, "");
+        client = fixture_start(fixture, "");
         before = settings_text(client);
         from = client_count_messages(client);
         client_call_fails(
@@ -1063,7 +1048,7 @@ static void test_store_fails(BusFixture *fixture, gconstpointer data) {
 
 /* While the disk does not answer. */
 static void test_store_hangs(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "");
+        _cleanup_client_ Client *client = fixture_start(fixture, "");
         guint32 serial;
 
         fixture_signal_helper(fixture, HELPER_STORAGE, SIGSTOP);
@@ -1104,7 +1089,7 @@ static void test_store_hangs(BusFixture *fixture, gconstpointer data) {
 }
 
 static void test_store_dies(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "");
+        _cleanup_client_ Client *client = fixture_start(fixture, "");
         guint32 serial;
 
         fixture_signal_helper(fixture, HELPER_STORAGE, SIGSTOP);
@@ -1126,7 +1111,7 @@ static void test_store_dies(BusFixture *fixture, gconstpointer data) {
 /* The caller is lost with its bus while the disk does not answer. What it requested is done all the same,
  * over what was set meanwhile. */
 static void test_store_caller_lost(BusFixture *fixture, gconstpointer data) {
-        Client *client = start(fixture, "");
+        Client *client = fixture_start(fixture, "");
         _cleanup_client_ Client *later = NULL;
 
         fixture_signal_helper(fixture, HELPER_STORAGE, SIGSTOP);
@@ -1161,7 +1146,7 @@ static void test_store_caller_lost(BusFixture *fixture, gconstpointer data) {
 /* ---- pauses ---- */
 
 static void test_pause(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, SYNC_SETTINGS);
+        _cleanup_client_ Client *client = fixture_start(fixture, SYNC_SETTINGS);
         g_autofree char *changes = NULL, *again = NULL, *history = NULL;
         size_t from = client_count_messages(client);
         GDBusMessage *reply;
@@ -1196,7 +1181,7 @@ static void test_pause(BusFixture *fixture, gconstpointer data) {
 }
 
 static void test_pause_for(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, FAST_SETTINGS);
+        _cleanup_client_ Client *client = fixture_start(fixture, FAST_SETTINGS);
         guint64 before_usec = now_usec(), until_usec;
         g_autoptr(GVariant) value = NULL;
         g_autofree char *history = NULL;
@@ -1222,7 +1207,7 @@ static void test_pause_for(BusFixture *fixture, gconstpointer data) {
 
 /* Paused, it reports what it sees and does not sync; resumed, it does at once. */
 static void test_paused_episode(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, FAST_SETTINGS);
+        _cleanup_client_ Client *client = fixture_start(fixture, FAST_SETTINGS);
         g_autofree char *history = NULL;
 
         (void) client_call(client, "Pause", NULL);
@@ -1268,7 +1253,7 @@ static void assert_check(const char *json, const char *check, const char *result
 }
 
 static void test_doctor(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, FAST_SETTINGS);
+        _cleanup_client_ Client *client = fixture_start(fixture, FAST_SETTINGS);
         g_autofree char *well = NULL, *stalled = NULL, *ended = NULL;
 
         well = run_doctor(fixture, 0);
@@ -1366,7 +1351,7 @@ static void test_evidence_of_another_machine(BusFixture *fixture, gconstpointer 
         g_assert_true(g_file_set_contents(
                         "/sys/fs/cgroup/cgroup.stat", "nr_descendants 1\nnr_dying_descendants 7\n", -1,
                         NULL));
-        client = start(fixture, SYNC_SETTINGS);
+        client = fixture_start(fixture, SYNC_SETTINGS);
         (void) client_call(client, "ForceSync", NULL);
         evidence = evidence_of_signal(client_wait_signal(client, "SyncFinished"), false);
         g_assert_null(strstr(evidence, "DyingCgroups"));
@@ -1375,7 +1360,7 @@ static void test_evidence_of_another_machine(BusFixture *fixture, gconstpointer 
 
 /* Helpers that do not even list the filesystems delay what is reported by no more than a scan. */
 static void test_report_waits_for_a_scan(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "[Watch]\nSyncMethod=syncfs\n");
+        _cleanup_client_ Client *client = fixture_start(fixture, "[Watch]\nSyncMethod=syncfs\n");
         g_autoptr(GArray) helpers = process_children(fixture->daemon.pid, "wbwatchd-syncfs");
         guint32 serial;
 
@@ -1400,7 +1385,7 @@ static guint64 get_uint64(Client *client, const char *property) {
 }
 
 static void test_force_sync(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, SYNC_SETTINGS "RecoverySec=0\n");
+        _cleanup_client_ Client *client = fixture_start(fixture, SYNC_SETTINGS "RecoverySec=0\n");
         guint64 before_usec = now_usec(), start_usec, duration_usec;
         g_autofree char *changes = NULL, *history = NULL, *evidence = NULL;
         size_t from = client_count_messages(client);
@@ -1444,7 +1429,7 @@ static void test_force_sync(BusFixture *fixture, gconstpointer data) {
 
 /* A person requests it: so it is made. */
 static void test_force_sync_dry_run(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, SYNC_SETTINGS "DryRun=yes\n");
+        _cleanup_client_ Client *client = fixture_start(fixture, SYNC_SETTINGS "DryRun=yes\n");
         g_autoptr(GVariant) details = NULL;
         gboolean dry_run = true;
 
@@ -1459,7 +1444,7 @@ static void test_force_sync_dry_run(BusFixture *fixture, gconstpointer data) {
 
 /* Each filesystem that this machine has, as it answered, and the same in the signal. */
 static void test_filesystem_results(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "[Watch]\nSyncMethod=auto\n");
+        _cleanup_client_ Client *client = fixture_start(fixture, "[Watch]\nSyncMethod=auto\n");
         g_autoptr(GVariant) results = NULL, details = NULL, filesystems = NULL;
 
         (void) client_call(client, "ForceSync", NULL);
@@ -1496,7 +1481,7 @@ static void test_force_sync_shared(BusFixture *fixture, gconstpointer data) {
         enum {
                 N = 20
         };
-        _cleanup_client_ Client *first = start(fixture, SYNC_SETTINGS);
+        _cleanup_client_ Client *first = fixture_start(fixture, SYNC_SETTINGS);
         _cleanup_client_ Client *second = client_new(fixture, UID_ROOT);
         _cleanup_client_ Client *third = client_new(fixture, UID_ROOT);
         Client *const others[] = { second, third };
@@ -1537,7 +1522,8 @@ static void test_force_sync_shared(BusFixture *fixture, gconstpointer data) {
 }
 
 static void test_force_sync_stalls(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, SYNC_SETTINGS "SyncTimeoutSec=1s\nRecoverySec=0\n");
+        _cleanup_client_ Client *client =
+                        fixture_start(fixture, SYNC_SETTINGS "SyncTimeoutSec=1s\nRecoverySec=0\n");
         g_autofree char *states = NULL;
         guint64 duration_usec;
         GDBusMessage *reply;
@@ -1571,7 +1557,7 @@ static void test_force_sync_stalls(BusFixture *fixture, gconstpointer data) {
 }
 
 static void test_force_sync_fails(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, SYNC_SETTINGS);
+        _cleanup_client_ Client *client = fixture_start(fixture, SYNC_SETTINGS);
         guint32 serial;
 
         fixture_signal_helper(fixture, HELPER_SYNC, SIGSTOP);
@@ -1591,7 +1577,7 @@ static void test_force_sync_fails(BusFixture *fixture, gconstpointer data) {
 static void test_force_sync_one_fails(BusFixture *fixture, gconstpointer data) {
         SyncRecords *records = sync_witness_new(fixture);
         OwnDisk disk = own_disk_new();
-        _cleanup_client_ Client *client = start(fixture, "[Watch]\nSyncMethod=syncfs\n");
+        _cleanup_client_ Client *client = fixture_start(fixture, "[Watch]\nSyncMethod=syncfs\n");
         g_autofree char *reason = g_strdup_printf(" failed; %s (ext4): failed", disk.folder);
         struct stat st;
 
@@ -1613,7 +1599,7 @@ static void test_force_sync_limit(BusFixture *fixture, gconstpointer data) {
                 N_CLIENTS = 20,
                 N_CALLS = 100
         };
-        _cleanup_client_ Client *client = start(fixture, SYNC_SETTINGS);
+        _cleanup_client_ Client *client = fixture_start(fixture, SYNC_SETTINGS);
         guint32 serials[N_CLIENTS][N_CALLS];
         bool refused[N_CLIENTS][N_CALLS];
         Client *crowd[N_CLIENTS];
@@ -1714,7 +1700,7 @@ static unsigned call_without_memory(
 /* A caller's call may fail when there is no memory for it; nothing else does. */
 static void test_without_memory(BusFixture *fixture, gconstpointer data) {
         FailingMalloc *shared = share_failing_malloc(fixture);
-        _cleanup_client_ Client *client = start(fixture, SYNC_SETTINGS "RecoverySec=0\n");
+        _cleanup_client_ Client *client = fixture_start(fixture, SYNC_SETTINGS "RecoverySec=0\n");
         pid_t daemon = fixture->daemon.pid;
         unsigned n = 0;
 
@@ -1869,7 +1855,7 @@ static void judge(EpisodeShape *shape) {
 
 static void run_course(BusFixture *fixture, bool dry_run) {
         _cleanup_client_ Client *client =
-                        start(fixture, dry_run ? FAST_SETTINGS "DryRun=yes\n" : FAST_SETTINGS);
+                        fixture_start(fixture, dry_run ? FAST_SETTINGS "DryRun=yes\n" : FAST_SETTINGS);
         const char *dry_run_text = dry_run ? "true" : "false";
         guint64 before_usec = now_usec(), running_usec, longest_usec, id;
         EpisodeShape shape = {
@@ -2039,7 +2025,7 @@ static void test_flush_workers(BusFixture *fixture, gconstpointer data) {
         OwnDisk disk = own_disk_new();
         FlushWorkers workers = {};
 
-        client = start(fixture, FAST_SETTINGS "SyncMethod=syncfs\n");
+        client = fixture_start(fixture, FAST_SETTINGS "SyncMethod=syncfs\n");
         fixture_add_worker(fixture);
         fake_proc_add(&fixture->proc, WORKER_PID + 1, "kworker/u8:1-events_unbound", FLAGS_WORKER, 100);
         fake_proc_list(&fixture->proc, pids);
@@ -2058,7 +2044,7 @@ static void test_flush_workers(BusFixture *fixture, gconstpointer data) {
 /* A name that is no text must not end the connection, as D-Bus has it for whoever sends such. */
 static void test_hostile_name(BusFixture *fixture, gconstpointer data) {
         static const char name[] = "kworker/0:1+inode_switch_wbs\xff\xc3(\x1b[31m\n)";
-        _cleanup_client_ Client *client = start(fixture, FAST_SETTINGS "DryRun=yes\n");
+        _cleanup_client_ Client *client = fixture_start(fixture, FAST_SETTINGS "DryRun=yes\n");
         g_autofree char *owner = client_wait_owner(client, BUS_NAME), *owner_after = NULL;
         g_autoptr(GVariant) worker = NULL, details = NULL, workers = NULL, noted = NULL;
         const char *shown = NULL, *in_signal = NULL, *in_episode = NULL;
@@ -2095,7 +2081,7 @@ static void test_no_kernel_thread(BusFixture *fixture, gconstpointer data) {
         g_autofree char *history = NULL;
 
         fake_proc_remove(&fixture->proc, "2/stat");
-        client = start(fixture, FAST_SETTINGS);
+        client = fixture_start(fixture, FAST_SETTINGS);
         fixture_wait_log(fixture, "cannot see kernel threads: the proc root is not a proc filesystem");
         fault = client_get(client, "Fault");
         g_assert_true(g_str_has_prefix(
@@ -2127,9 +2113,9 @@ static void put_unreadable(BusFixture *fixture, const char *name) {
 
 /* The reason changes, and what the scan does not see remains the same. */
 static void test_another_reason(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client =
-                        start(fixture, "[Watch]\nThresholdSec=1h\nCrowdSize=0\nPollIntervalSec=100ms\n"
-                                       "IdleScanIntervalSec=1s\n");
+        _cleanup_client_ Client *client = fixture_start(
+                        fixture, "[Watch]\nThresholdSec=1h\nCrowdSize=0\nPollIntervalSec=100ms\n"
+                                 "IdleScanIntervalSec=1s\n");
         struct rlimit limit, none;
 
         fixture_add_worker(fixture);
@@ -2173,7 +2159,7 @@ static void test_bus_comes_later(BusFixture *fixture, gconstpointer data) {
 }
 
 static void test_bus_is_lost(BusFixture *fixture, gconstpointer data) {
-        Client *client = start(fixture, FAST_SETTINGS);
+        Client *client = fixture_start(fixture, FAST_SETTINGS);
 
         (void) client_call(client, "ForceSync", NULL);
         (void) client_call(client, "Pause", NULL);
@@ -2211,7 +2197,7 @@ static void test_bus_is_lost(BusFixture *fixture, gconstpointer data) {
 
 /* Lost again and again. */
 static void test_bus_is_lost_often(BusFixture *fixture, gconstpointer data) {
-        client_free(start(fixture, ""));
+        client_free(fixture_start(fixture, ""));
 
         for (unsigned i = 0; i < 5; i++) {
                 _cleanup_client_ Client *client = NULL;
@@ -2245,7 +2231,7 @@ static void test_one_connection(BusFixture *fixture, gconstpointer data) {
 
 /* A bus that takes nothing holds nobody up. */
 static void test_bus_hangs(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, FAST_SETTINGS);
+        _cleanup_client_ Client *client = fixture_start(fixture, FAST_SETTINGS);
 
         fixture_hold_bus(fixture, true);
         fixture_add_worker(fixture);
@@ -2292,7 +2278,7 @@ static void test_name_is_lost(BusFixture *fixture, gconstpointer data) {
         enum {
                 REPLACE_EXISTING = 2
         };
-        _cleanup_client_ Client *other = start(fixture, "");
+        _cleanup_client_ Client *other = fixture_start(fixture, "");
         g_autofree char *before = client_wait_owner(other, BUS_NAME), *owner = NULL;
 
         assert_variant(reply_content(
@@ -2313,7 +2299,7 @@ static void test_name_is_lost(BusFixture *fixture, gconstpointer data) {
 
 /* An upgrade loses no call: the bus sends the daemon those that come before it has released its name. */
 static void test_last_calls(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "");
+        _cleanup_client_ Client *client = fixture_start(fixture, "");
         guint32 serials[20];
 
         g_free(client_wait_owner(client, BUS_NAME));
@@ -2375,7 +2361,7 @@ static void test_no_bus(BusFixture *fixture, gconstpointer data) {
 }
 
 static void test_ends_with_open_calls(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, SYNC_SETTINGS);
+        _cleanup_client_ Client *client = fixture_start(fixture, SYNC_SETTINGS);
         guint32 sync, store;
 
         fixture_signal_helper(fixture, HELPER_SYNC, SIGSTOP);
@@ -2407,7 +2393,7 @@ static void test_event_source(BusFixture *fixture, gconstpointer data) {
         }
 
         fixture->netlink = true;
-        client = start(fixture, "");
+        client = fixture_start(fixture, "");
         client_wait_property(client, "EventSource", "'netlink'");
         text = client_get(client, "StatusText");
         assert_variant(text, "'no matching worker is running'");
@@ -2433,7 +2419,7 @@ static void test_log_control(BusFixture *fixture, gconstpointer data) {
         static const char *const levels[] = {
                 "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
         };
-        _cleanup_client_ Client *root = start(fixture, "");
+        _cleanup_client_ Client *root = fixture_start(fixture, "");
         _cleanup_client_ Client *nobody = client_new(fixture, UID_NOBODY);
 
         assert_log_property(nobody, "LogLevel", "(<'notice'>,)");

@@ -27,17 +27,6 @@
 
 #define NO_INHIBITORS "@aa{sv} []"
 
-static Client *start(BusFixture *fixture) {
-        Client *client;
-
-        fixture_write_config(fixture, SETTINGS);
-        fixture_start_bus(fixture);
-        client = client_new(fixture, UID_ROOT);
-        fixture_start_daemon(fixture, NULL);
-        g_free(client_wait_owner(client, BUS_NAME));
-        return client;
-}
-
 static guint32 send_inhibit(Client *client, const char *who, const char *why) {
         return client_send_method(client, "Inhibit", g_variant_new("(ss)", who, why));
 }
@@ -93,7 +82,7 @@ static void assert_only(Client *client, const char *who, const char *why, guint6
 }
 
 static void test_held(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
         guint64 before_usec = (guint64) g_get_real_time();
         size_t from = client_count_messages(client);
         g_autofree char *changes = NULL, *history = NULL, *line = NULL;
@@ -133,7 +122,7 @@ static void wait_for_a_signal(const void *data) {
 
 /* A process that is killed, with the last copy. */
 static void test_killed(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
         int fd = inhibit(client, "killed", "");
         Process holder = process_fork(wait_for_a_signal, NULL);
 
@@ -169,7 +158,7 @@ static int send_descriptor(int socket, int fd) {
 
 /* Also while it is on its way to another process, which may never receive it. */
 static void test_passed_on(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
         int fd = inhibit(client, "passed on", ""), pair[2];
 
         g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
@@ -186,7 +175,7 @@ static void test_passed_on(BusFixture *fixture, gconstpointer data) {
 
 /* The end of the daemon is the end of the inhibitor, and whoever holds it sees that. */
 static void test_daemon_ends(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
         int fd = inhibit(client, "left over", "");
         struct pollfd end = { .fd = fd, .events = POLLIN };
         g_autofree char *owner = NULL;
@@ -206,7 +195,7 @@ static void test_daemon_ends(BusFixture *fixture, gconstpointer data) {
 
 /* It does not depend on the bus. */
 static void test_bus_ends(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture), *later = NULL;
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS), *later = NULL;
         int fd = inhibit(client, "no bus", "");
 
         fixture_stop_bus(fixture);
@@ -223,7 +212,7 @@ static void test_bus_ends(BusFixture *fixture, gconstpointer data) {
 /* ---- what may be held ---- */
 
 static void test_bounds(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
         int fds[INHIBITORS_MAX];
 
         for (size_t i = 0; i < INHIBITORS_MAX; i++)
@@ -245,7 +234,8 @@ static void test_bounds(BusFixture *fixture, gconstpointer data) {
 
 /* The share of a user, which leaves room for others. */
 static void test_share(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture), *nobody = client_new(fixture, UID_NOBODY);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS),
+                                *nobody = client_new(fixture, UID_NOBODY);
         g_autoptr(GVariant) inhibitors = NULL, first = NULL;
         int fds[INHIBITORS_PER_USER_MAX], fd;
         guint32 uid;
@@ -270,7 +260,7 @@ static void test_share(BusFixture *fixture, gconstpointer data) {
 }
 
 static void test_arguments(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
         g_autofree char *longest = g_strnfill(255, 'x'), *too_long = g_strnfill(256, 'x');
         const struct {
                 const char *who, *why, *error;
@@ -299,7 +289,7 @@ static void test_arguments(BusFixture *fixture, gconstpointer data) {
 
 /* Nobody would get the descriptor. */
 static void test_no_reply(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
         g_autoptr(GDBusConnection) connection = NULL;
         g_autoptr(GDBusMessage) call = NULL;
         g_autoptr(GVariant) answer = NULL;
@@ -332,7 +322,7 @@ static void test_no_reply(BusFixture *fixture, gconstpointer data) {
 /* ---- what the daemon does meanwhile ---- */
 
 static void test_episode(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
         int fd = inhibit(client, "benchmark", "");
 
         fixture_add_worker(fixture);
@@ -352,7 +342,7 @@ static void test_episode(BusFixture *fixture, gconstpointer data) {
 }
 
 static void test_resume(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
         int fd = inhibit(client, "benchmark", "");
 
         (void) client_call(client, "Pause", NULL);
@@ -454,7 +444,7 @@ static void test_command(BusFixture *fixture, gconstpointer data) {
                 { "--who=x status", 2, "", "*--who works with inhibit only, not with status*" },
                 { "inhibitors x", 2, "", "*Unexpected argument*" },
         };
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
 
         for (size_t i = 0; i < ELEMENTSOF(runs); i++) {
                 g_autofree char *out = NULL, *err = NULL;
@@ -477,7 +467,7 @@ static void test_command(BusFixture *fixture, gconstpointer data) {
 
 /* What the others show while one is held; and without one. */
 static void test_shown(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
         g_autofree char *brief = g_strdup_printf("backup (pid %d)", (int) getpid());
         g_autofree char *table = g_strdup_printf(
                         "WHO     UID  PID*SINCE*WHY\nbackup  0    %d*nightly dump\n", (int) getpid());
@@ -549,7 +539,7 @@ static void test_signals(BusFixture *fixture, gconstpointer data) {
                 NULL,
         };
         static const char *const names[] = { "INT", "QUIT", "TERM", "HUP" };
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
 
         for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
                 int out, status;
@@ -582,7 +572,7 @@ static void wait_handled(const BusFixture *fixture, pid_t pid, int sig) {
 static void test_interrupt_key(BusFixture *fixture, gconstpointer data) {
         static const char script[] = "n=0; trap 'n=$((n + 1)); echo got $n' INT; echo ready; "
                                      "while [ $n = 0 ]; do sleep 0.01; done; echo waiting; read x; exit $n";
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
         int master, status;
         pid_t pid;
 
@@ -614,7 +604,7 @@ static void test_wbctl_killed(BusFixture *fixture, gconstpointer data) {
         g_autofree char *fifo = g_build_filename(fixture->folder, "go", NULL);
         g_autofree char *script = g_strdup_printf("echo ready; read -r line <'%s'; echo done", fifo);
         const char *const arguments[] = { g_getenv("WBCTL"), "inhibit", "sh", "-c", script, NULL };
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
         _cleanup_close_ int go = -EBADF;
         Process process;
         int out;
@@ -641,7 +631,7 @@ static void test_wbctl_restart(BusFixture *fixture, gconstpointer data) {
                                           "-c",
                                           "trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done",
                                           NULL };
-        _cleanup_client_ Client *client = start(fixture);
+        _cleanup_client_ Client *client = fixture_start(fixture, SETTINGS);
         int out, err, status;
         Process process = start_wbctl(fixture, arguments, &out, &err);
 

@@ -138,16 +138,6 @@ static void check_cases(
         }
 }
 
-static Client *start_daemon(BusFixture *fixture) {
-        Client *client;
-
-        fixture_write_config(fixture, SETTINGS);
-        client = client_new(fixture, UID_ROOT);
-        fixture_start_daemon(fixture, NULL);
-        g_free(client_wait_owner(client, BUS_NAME));
-        return client;
-}
-
 /* What every destination answers. %s in the option: the destination. */
 static const Case all_verbs[] = {
         { "list", 0, "No matching worker is running.\n", "" },
@@ -183,8 +173,7 @@ static void test_host(BusFixture *fixture, gconstpointer data) {
         };
         _cleanup_client_ Client *client = NULL;
 
-        fixture_start_bus(fixture);
-        client = start_daemon(fixture);
+        client = fixture_start(fixture, SETTINGS);
         write_program(fixture, "ssh", BRIDGE);
         check_cases(fixture, NO_BUS, UID_ROOT, "-H web1", cases, ELEMENTSOF(cases));
         check_cases(fixture, NO_BUS, UID_ROOT, "--host=web1", all_verbs, ELEMENTSOF(all_verbs));
@@ -209,8 +198,7 @@ static void test_host_metrics(BusFixture *fixture, gconstpointer data) {
         g_autofree char *here = NULL, *there = NULL;
         Run run;
 
-        fixture_start_bus(fixture);
-        client = start_daemon(fixture);
+        client = fixture_start(fixture, SETTINGS);
         write_program(fixture, "ssh", BRIDGE);
         write_table();
 
@@ -259,8 +247,7 @@ static void test_host_examine(BusFixture *fixture, gconstpointer data) {
         gsize length;
         Run run;
 
-        fixture_start_bus(fixture);
-        client = start_daemon(fixture);
+        client = fixture_start(fixture, SETTINGS);
         write_table();
         write_program(fixture, "ssh", SHELL);
         check_cases(fixture, NO_BUS, UID_ROOT, "-H web1", missing, ELEMENTSOF(missing));
@@ -292,8 +279,7 @@ static void test_host_noise(BusFixture *fixture, gconstpointer data) {
         };
         _cleanup_client_ Client *client = NULL;
 
-        fixture_start_bus(fixture);
-        client = start_daemon(fixture);
+        client = fixture_start(fixture, SETTINGS);
         write_program(fixture, "ssh", "printf '\\033]0;title\\007\\0'\n" SHELL);
         install_wbctl(fixture);
         check_cases(fixture, NO_BUS, UID_ROOT, "-H web1", cases, ELEMENTSOF(cases));
@@ -313,8 +299,7 @@ static void test_host_inhibit(BusFixture *fixture, gconstpointer data) {
         };
         _cleanup_client_ Client *client = NULL;
 
-        fixture_start_bus(fixture);
-        client = start_daemon(fixture);
+        client = fixture_start(fixture, SETTINGS);
         write_program(fixture, "ssh", SHELL);
         install_wbctl(fixture);
         check_cases(fixture, NO_BUS, UID_ROOT, "-H web1", cases, ELEMENTSOF(cases));
@@ -335,8 +320,7 @@ static void test_host_arguments(BusFixture *fixture, gconstpointer data) {
         g_autofree char *path = g_build_filename(fixture->folder, "arguments", NULL);
         _cleanup_client_ Client *client = NULL;
 
-        fixture_start_bus(fixture);
-        client = start_daemon(fixture);
+        client = fixture_start(fixture, SETTINGS);
         write_program(fixture, "ssh", "echo \"$*\" >\"$FOLDER/arguments\"\n" BRIDGE);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 g_autofree char *arguments = g_strdup_printf("health -H %s", cases[i].host), *written = NULL;
@@ -417,7 +401,7 @@ static void test_host_refuses(BusFixture *fixture, gconstpointer data) {
         write_program(fixture, "ssh", BRIDGE);
         check_cases(fixture, NO_BUS, UID_ROOT, "-H web1", missing, ELEMENTSOF(missing));
 
-        client = start_daemon(fixture);
+        client = fixture_start(fixture, SETTINGS);
         write_program(fixture, "ssh",
                       "exec setpriv --reuid=65534 --regid=65534 --clear-groups "
                       "systemd-stdio-bridge -p \"$BUS\"\n");
@@ -444,8 +428,7 @@ static void test_host_slow(BusFixture *fixture, gconstpointer data) {
         g_autofree char *line = NULL;
         Run slow, bounded, local;
 
-        fixture_start_bus(fixture);
-        client = start_daemon(fixture);
+        client = fixture_start(fixture, SETTINGS);
         begun = make_fifo(fixture, "begun");
         go = make_fifo(fixture, "go");
         write_program(fixture, "ssh", "echo begun >\"$FOLDER/begun\"; read -r line <\"$FOLDER/go\"\n" BRIDGE);
@@ -499,8 +482,7 @@ static void test_host_password(BusFixture *fixture, gconstpointer data) {
         int status;
         pid_t pid;
 
-        fixture_start_bus(fixture);
-        client = start_daemon(fixture);
+        client = fixture_start(fixture, SETTINGS);
         write_program(fixture, "ssh",
                       "printf \"admin@web1's password: \" >/dev/tty; read -r word </dev/tty\n"
                       "[ \"$word\" = secret ] || exit 255\n" BRIDGE);
@@ -524,8 +506,7 @@ static void test_host_monitor(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client = NULL;
         Run run;
 
-        fixture_start_bus(fixture);
-        client = start_daemon(fixture);
+        client = fixture_start(fixture, SETTINGS);
         write_program(fixture, "ssh", "echo $$ >\"$FOLDER/pid\"\n" BRIDGE);
         run = run_start(fixture, NO_BUS, UID_ROOT, "-H web1 monitor");
         here = read_line_with(run.stdout_fd, "here     wbwatchd ");
@@ -550,8 +531,7 @@ static void test_host_inhibit_lost(BusFixture *fixture, gconstpointer data) {
         _cleanup_close_ int go = -EBADF;
         Run killed, cut;
 
-        fixture_start_bus(fixture);
-        client = start_daemon(fixture);
+        client = fixture_start(fixture, SETTINGS);
         write_program(fixture, "ssh", "echo $$ >\"$FOLDER/pid\"\n" SHELL);
         install_wbctl(fixture);
         go = make_fifo(fixture, "go");
@@ -602,8 +582,7 @@ static void test_machine(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client = NULL;
         g_autoptr(GError) error = NULL;
 
-        fixture_start_bus(fixture);
-        client = start_daemon(fixture);
+        client = fixture_start(fixture, SETTINGS);
         write_table();
         g_assert_no_errno(g_mkdir_with_parents("/run/systemd/machines", 0755));
         g_file_set_contents("/run/systemd/machines/box", machine, -1, &error);
@@ -665,8 +644,7 @@ static void test_socket(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client = NULL;
 
         use_default_sockets(fixture);
-        fixture_start_bus(fixture);
-        client = start_daemon(fixture);
+        client = fixture_start(fixture, SETTINGS);
         check_cases(fixture, NO_BUS, UID_ROOT, "", cases, ELEMENTSOF(cases));
         check_cases(fixture, NO_BUS, UID_ROOT, "--socket=" PRIVATE, private_status, 1);
         check_cases(fixture, NO_BUS, UID_ROOT, "--socket=" PRIVATE, all_verbs, ELEMENTSOF(all_verbs));
@@ -701,7 +679,7 @@ static void test_fallback(BusFixture *fixture, gconstpointer data) {
         use_default_sockets(fixture);
         fixture_start_bus(fixture);
         make_default_bus(fixture);
-        client = start_daemon(fixture);
+        client = fixture_start(fixture, SETTINGS);
         check_cases(fixture, NULL, UID_NOBODY, "", over_bus, ELEMENTSOF(over_bus));
 
         fixture_hold_bus(fixture, true);

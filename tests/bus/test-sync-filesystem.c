@@ -12,17 +12,6 @@
 #include <sys/stat.h>
 
 /* Bus, daemon, and a client as root that has seen the daemon on the bus. */
-static Client *start(BusFixture *fixture, const char *settings) {
-        Client *client;
-
-        fixture_write_config(fixture, settings);
-        fixture_start_bus(fixture);
-        client = client_new(fixture, UID_ROOT);
-        fixture_start_daemon(fixture, NULL);
-        g_free(client_wait_owner(client, BUS_NAME));
-        return client;
-}
-
 static void write_to(const OwnDisk *disk) {
         g_autofree char *path = g_build_filename(disk->folder, "file", NULL);
         g_autofree char *data = g_malloc0(1 << 20);
@@ -40,7 +29,7 @@ static GVariant *path_arguments(const char *path) {
 static void test_syncs(BusFixture *fixture, gconstpointer data) {
         SyncRecords *records = sync_witness_new(fixture);
         OwnDisk disk = own_disk_new(), other = own_disk_new();
-        _cleanup_client_ Client *client = start(fixture, "[Watch]\nDryRun=yes\n");
+        _cleanup_client_ Client *client = fixture_start(fixture, "[Watch]\nDryRun=yes\n");
         g_autofree char *file = g_build_filename(disk.folder, "file", NULL);
         guint64 duration_usec;
         struct stat st;
@@ -76,7 +65,7 @@ static void test_syncs(BusFixture *fixture, gconstpointer data) {
 
 /* An invalid path is refused; one that does not exist is tried. */
 static void test_fails(BusFixture *fixture, gconstpointer data) {
-        _cleanup_client_ Client *client = start(fixture, "[Watch]\nSyncMethod=sync\n");
+        _cleanup_client_ Client *client = fixture_start(fixture, "[Watch]\nSyncMethod=sync\n");
         g_autofree char *long_path = g_strnfill(PATH_MAX, '/'), *nowhere = NULL;
 
         client_call_fails(
@@ -134,7 +123,7 @@ static void await_automatic_sync(BusFixture *fixture, Client *client, const OwnD
 /* One that hangs is answered in time, and does not delay the sync that a stall needs. */
 static void test_hangs(BusFixture *fixture, gconstpointer data) {
         OwnDisk outer = own_disk_new(), inner = own_disk_new_on(&outer), other = own_disk_new();
-        _cleanup_client_ Client *client = start(
+        _cleanup_client_ Client *client = fixture_start(
                         fixture,
                         "[Watch]\nThresholdSec=1s\nPollIntervalSec=100ms\nIdleScanIntervalSec=1s\n"
                         "RecoverySec=0\nCountWaiting=yes\nSyncMethod=syncfs\nFilesystemTimeoutSec=3s\n");
@@ -176,7 +165,7 @@ static void test_hangs(BusFixture *fixture, gconstpointer data) {
 static void test_lost(BusFixture *fixture, gconstpointer data) {
         OwnDisk outer = own_disk_new(), inner = own_disk_new_on(&outer);
         _cleanup_client_ Client *client =
-                        start(fixture, "[Watch]\nSyncMethod=syncfs\nFilesystemTimeoutSec=1h\n");
+                        fixture_start(fixture, "[Watch]\nSyncMethod=syncfs\nFilesystemTimeoutSec=1h\n");
         Client *later;
 
         own_disk_freeze(&outer);

@@ -28,12 +28,8 @@
 
 /* The daemon, which logs to the journal. */
 static Client *start_daemon(BusFixture *fixture) {
-        Client *client;
+        Client *client = fixture_start(fixture, SETTINGS);
 
-        fixture_write_config(fixture, SETTINGS);
-        client = client_new(fixture, UID_ROOT);
-        fixture_start_daemon(fixture, NULL);
-        g_free(client_wait_owner(client, BUS_NAME));
         (void) reply_content(client_ask(
                         client, BUS_NAME, "/org/freedesktop/LogControl1", PROPERTIES_INTERFACE, "Set",
                         g_variant_new("(ssv)", "org.freedesktop.LogControl1", "LogTarget",
@@ -223,7 +219,6 @@ static void test_boots(BusFixture *fixture, gconstpointer data) {
 
         own_journal_clear();
         journald = own_journal_start(BOOT_BEFORE, fixture->deadline_usec);
-        fixture_start_bus(fixture);
         before = start_daemon(fixture);
         begin_stall(fixture, before);
         end_stall(fixture, before);
@@ -286,7 +281,6 @@ static void test_missing(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client = NULL;
 
         own_journal_clear();
-        fixture_start_bus(fixture);
         client = start_daemon(fixture);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 g_autofree char *out = NULL, *err = NULL;
@@ -358,7 +352,6 @@ static void test_hang(BusFixture *fixture, gconstpointer data) {
                 g_test_skip(reason);
                 return;
         }
-        fixture_start_bus(fixture);
         client = start_daemon(fixture);
 
         start_usec = g_get_monotonic_time();
@@ -374,17 +367,6 @@ static void test_hang(BusFixture *fixture, gconstpointer data) {
 }
 
 /* ---- health ---- */
-
-static Client *start_daemon_with(BusFixture *fixture, const char *settings) {
-        Client *client;
-
-        fixture_start_bus(fixture);
-        fixture_write_config(fixture, settings);
-        client = client_new(fixture, UID_ROOT);
-        fixture_start_daemon(fixture, NULL);
-        g_free(client_wait_owner(client, BUS_NAME));
-        return client;
-}
 
 /* Runs wbctl until it exits with this status. Returns what it printed then. */
 static char *wait_status(BusFixture *fixture, const char *arguments, int status) {
@@ -407,7 +389,7 @@ static void assert_status(BusFixture *fixture, const char *arguments, int status
 /* sync(2) does not return. Whether it has returned since is known after the next one. */
 static void test_health_sync(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client =
-                        start_daemon_with(fixture, "[Watch]\nSyncMethod=sync\nSyncTimeoutSec=1s\n");
+                        fixture_start(fixture, "[Watch]\nSyncMethod=sync\nSyncTimeoutSec=1s\n");
 
         client_wait_property(client, "State", "'idle'");
         fixture_signal_helper(fixture, HELPER_SYNC, SIGSTOP);
@@ -443,7 +425,7 @@ static void test_health_filesystem(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client = NULL;
 
         hide_progress();
-        client = start_daemon_with(fixture, "[Watch]\nSyncMethod=syncfs\nFilesystemTimeoutSec=1s\n");
+        client = fixture_start(fixture, "[Watch]\nSyncMethod=syncfs\nFilesystemTimeoutSec=1s\n");
         client_wait_property(client, "State", "'idle'");
         own_disk_freeze(&outer);
         write_to(&inner);
@@ -519,7 +501,6 @@ static void test_pause(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client = NULL;
         guint64 now_usec;
 
-        fixture_start_bus(fixture);
         client = start_daemon(fixture);
 
         now_usec = (guint64) g_get_real_time();

@@ -150,6 +150,22 @@ void fixture_start_daemon(BusFixture *fixture, ...) {
         fixture_wait_notify(fixture, "READY=1");
 }
 
+Client *fixture_start_for(BusFixture *fixture, const char *settings, uid_t uid) {
+        Client *client;
+
+        fixture_write_config(fixture, settings);
+        if (fixture->bus.pid == 0)
+                fixture_start_bus(fixture);
+        client = client_new(fixture, uid);
+        fixture_start_daemon(fixture, NULL);
+        g_free(client_wait_owner(client, BUS_NAME));
+        return client;
+}
+
+Client *fixture_start(BusFixture *fixture, const char *settings) {
+        return fixture_start_for(fixture, settings, UID_ROOT);
+}
+
 void fixture_stop_daemon(BusFixture *fixture) {
         g_assert_cmpint(kill(fixture->daemon.pid, SIGTERM), ==, 0);
         g_assert_cmpint(process_wait_end(&fixture->daemon, fixture->deadline_usec), ==, 0);

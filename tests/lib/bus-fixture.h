@@ -75,6 +75,11 @@ void fixture_hold_bus(BusFixture *fixture, bool hold);
 /* Starts the daemon on the fake proc tree and the settings file, with these arguments up to NULL; returns
  * when it is ready. Does not wait until it is on the bus. */
 void fixture_start_daemon(BusFixture *fixture, ...) G_GNUC_NULL_TERMINATED;
+
+/* Starts the bus, unless it runs, and the daemon with these settings; returns a connection of root, or of
+ * this user, once the daemon is on the bus. */
+Client *fixture_start(BusFixture *fixture, const char *settings);
+Client *fixture_start_for(BusFixture *fixture, const char *settings, uid_t uid);
 void fixture_stop_daemon(BusFixture *fixture);
 
 /* SIGKILL, as from the OOM killer or the watchdog. */

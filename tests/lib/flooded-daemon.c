@@ -21,16 +21,10 @@
 #endif
 
 Client *start_flooded(BusFixture *fixture, const char *settings) {
-        Client *client;
-
         fixture->deadline_usec = deadline_in_sec(FLOOD_TIMEOUT_SEC);
         fixture->flooded = true;
-        fixture_write_config(fixture, settings);
         fixture_start_silent_bus(fixture);
-        client = client_new(fixture, UID_ROOT);
-        fixture_start_daemon(fixture, (char *) NULL);
-        g_free(client_wait_owner(client, BUS_NAME));
-        return client;
+        return fixture_start(fixture, settings);
 }
 
 static uid_t uid_of(const char *name) {
