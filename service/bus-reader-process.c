@@ -6,6 +6,7 @@
  * afterwards.
  */
 
+#include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -19,6 +20,8 @@
 /* Before all ordinary processes: else, while hundreds of them take the CPUs, each call would wait for its
  * turn once more than for the bus itself. */
 #define NICE (-20)
+
+#define CONNECT_AGAIN_MSEC 10
 
 /* What a process is to do. */
 typedef struct Order {
@@ -76,12 +79,23 @@ static int receive_order(Order *ret, int ret_fds[static _ORDER_FD_MAX]) {
         return 0;
 }
 
+/* Waits while the bus does not take connections, because others connect very often. Until the daemon closes
+ * its socket. */
+static int connect_again(int *ret_fd) {
+        struct pollfd daemon = { .fd = CHILD_FD };
+        int r;
+
+        while ((r = bus_address_connect(bus_address(), ret_fd)) == -EAGAIN)
+                if (poll(&daemon, 1, CONNECT_AGAIN_MSEC) > 0)
+                        return -ECONNRESET;
+        return r;
+}
+
 static void run_reader(int bus_fd) {
         BusReader *reader;
         int users_fd;
 
-        if (bus_address_connect(bus_address(), &users_fd) < 0 ||
-            bus_reader_new(CHILD_FD, bus_fd, users_fd, &reader) < 0)
+        if (connect_again(&users_fd) < 0 || bus_reader_new(CHILD_FD, bus_fd, users_fd, &reader) < 0)
                 return;
         while (bus_reader_wait(reader, -1) >= 0 && bus_reader_work(reader) >= 0)
                 ;

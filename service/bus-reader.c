@@ -17,7 +17,7 @@
 /* The most bytes of waiting calls: of one user before further calls are refused; of one user including
  * refusals, enough for all calls that dbus-daemon lets a user have pending (256 connections with 128 each);
  * of all users. Beyond the last two, calls are dropped without a reply: those of the user who has the most,
- * never root's. */
+ * never those of who is known as root. */
 #define USER_CALLS_MAX ((size_t) 256 * 1024)
 #define USER_BYTES_MAX ((size_t) 4 * 1024 * 1024)
 #define BYTES_MAX ((size_t) 16 * 1024 * 1024)
@@ -68,7 +68,8 @@ static int send_packet(BusReader *reader, BusPacketType type, uid_t uid, const v
 
 /* Users */
 
-/* The entry with this user's waiting calls, else a free one, else the last. */
+/* The entry with this user's waiting calls, else a free one, else the last, which then is of several users.
+ */
 static User *find_user(BusReader *reader, uid_t uid) {
         User *free_user = NULL;
 
@@ -83,8 +84,10 @@ static User *find_user(BusReader *reader, uid_t uid) {
                 else if (user->uid == uid)
                         return user;
         }
-        if (!free_user)
-                return reader->users + USERS_MAX - 1;
+        if (!free_user) {
+                free_user = reader->users + USERS_MAX - 1;
+                uid = UID_UNKNOWN;
+        }
 
         free_user->uid = uid;
         return free_user;
@@ -109,31 +112,29 @@ static User *next_user(BusReader *reader) {
 
 /* The queue for a sender's next call. */
 static int find_queue(BusReader *reader, const char *name, ByteQueue **ret) {
-        BusUserState state;
         size_t number;
         uid_t uid;
         int r;
 
-        r = bus_users_find(reader->bus_users, name, &state, &number, &uid);
+        r = bus_users_find(reader->bus_users, name, &number, &uid);
         if (r < 0)
                 return r;
 
-        *ret = state == BUS_USER_ASKED ? reader->unknown + number : &find_user(reader, uid)->calls;
+        *ret = r == 0 ? reader->unknown + number : &find_user(reader, uid)->calls;
         return 0;
 }
 
 /* The calls of who is gone are dropped: nobody would read the replies, and nothing can be authorized. */
-static int on_user(size_t number, BusUserState state, uid_t uid, void *userdata) {
+static int on_user(size_t number, bool is_gone, uid_t uid, void *userdata) {
         BusReader *reader = userdata;
-        ByteQueue *calls = reader->unknown + number;
-        User *user = find_user(reader, uid);
+        ByteQueue *calls = reader->unknown + number, *known = is_gone ? NULL : &find_user(reader, uid)->calls;
         size_t n = byte_queue_count(calls);
         int r = 0;
 
-        if (state == BUS_USER_GONE || byte_queue_count(&user->calls) + n > USER_BYTES_MAX)
+        if (!known || byte_queue_count(known) + n > USER_BYTES_MAX)
                 reader->n_bytes -= n;
         else
-                r = byte_queue_append(&user->calls, byte_queue_first(calls), n);
+                r = byte_queue_append(known, byte_queue_first(calls), n);
         byte_queue_clear(calls);
         return r;
 }
@@ -339,18 +340,24 @@ static int process_message(BusReader *reader) {
  * answers whether descriptors may be passed. sd-bus interprets them. */
 static int process_line(BusReader *reader) {
         const char *line;
+        bool accepts;
         ssize_t n;
         int r;
 
         n = bus_stream_line(&reader->stream, BUS_MESSAGE_SIZE_MAX, &line);
         if (n <= 0)
                 return (int) n;
+
+        /* Two addresses may lead to two buses, on which a name is not that of the same connection. */
+        accepts = strncmp(line, "OK", 2) == 0;
+        if (accepts && !bus_users_is_accepted_with(reader->bus_users, line, (size_t) n))
+                return -ECONNREFUSED;
         r = send_packet(reader, BUS_PACKET_BYTES, UID_UNKNOWN, line, (size_t) n);
         if (r < 0)
                 return r;
 
         reader->authenticated = reader->accepted;
-        reader->accepted = reader->accepted || strncmp(line, "OK", 2) == 0;
+        reader->accepted = reader->accepted || accepts;
         bus_stream_drop(&reader->stream, (size_t) n);
         return 1;
 }

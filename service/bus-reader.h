@@ -64,8 +64,9 @@ int bus_reader_work(BusReader *reader);
  * case. */
 int bus_reader_wait(const BusReader *reader, int wait_msec);
 
-/* Starts a process that does this, and that opens the second connection. It ends with either connection, and
- * with the daemon's end of the socket, *ret_fd; the daemon sees its end by *ret_fd. */
+/* Starts a process that does this, and that opens the second connection. It ends with either connection (with
+ * the first once the second is accepted), and with the daemon's end of the socket, *ret_fd; the daemon sees
+ * its end by *ret_fd. */
 int bus_reader_start(int socket, int *ret_fd, Child *ret_child);
 
 /* Forks n processes, at most BUS_READERS_MAX, for the next calls of bus_reader_start() and peers_start().

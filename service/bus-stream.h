@@ -35,7 +35,7 @@ int bus_stream_receive(BusStream *stream, size_t n);
 ssize_t bus_stream_line(const BusStream *stream, size_t size_max, const char **ret);
 
 /* Whether a message is complete: 1 or 0. Of one that is longer than size_max (ret->size) the header suffices,
- * and if that is longer, nothing of it need be there. -EBADMSG if it is no message. */
+ * and if that is longer, its fixed part. -EBADMSG if it is no message. */
 int bus_stream_message(const BusStream *stream, size_t size_max, StreamMessage *ret);
 
 /* Drops the first n bytes, of which some may not have come yet. */

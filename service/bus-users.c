@@ -12,8 +12,7 @@
 #include "memory.h"
 #include "names.h"
 
-/* The process reads this much before it looks at the other connection, and no more of one message. */
-#define READ_SIZE BUS_STREAM_READ_MAX
+/* The most that is read of one message. */
 #define ANSWER_SIZE_MAX ((size_t) 4 * 1024)
 
 /* A bus answers within milliseconds. It drops the answer if others have sent us more than it queues for a
@@ -25,6 +24,9 @@
 #define AUTHENTICATION "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"
 #define ACCEPTED "OK "
 #define WHO "DATA"
+
+/* More than "OK ", 32 digits that are unique for this bus, and the end of the line. */
+#define ACCEPTED_SIZE_MAX 64
 
 #define HELLO_SERIAL 1
 
@@ -39,18 +41,17 @@ typedef struct Sender {
 
 struct BusUsers {
         BusStream stream;
-        bool authenticated, connected;
+        bool connected;
+        char accepted[ACCEPTED_SIZE_MAX]; /* the line; n_accepted 0: not yet */
+        size_t n_accepted;
         ByteQueue unsent;
 
         bus_user_t on_user;
         void *userdata;
 
         Sender senders[BUS_USERS_MAX];
-        void *by_name;                  /* those in use: a tree of tsearch(3) */
-        size_t n_begun;                 /* those from here on were never used */
-        uint16_t unused[BUS_USERS_MAX]; /* of the others; the last is used next */
-        size_t n_unused;
-        size_t next_forgotten;
+        void *by_name; /* those in use: a tree of tsearch(3) */
+        size_t next;   /* where the search for a place begins */
 
         size_t n_asked;
         uint32_t n_questions; /* so far; begins again after an overflow */
@@ -76,34 +77,28 @@ static Sender *find_name(const BusUsers *users, const char *name) {
 static void forget(BusUsers *users, Sender *sender) {
         tdelete(sender, &users->by_name, compare_names);
         sender->name[0] = '\0';
-        users->unused[users->n_unused++] = (uint16_t) (sender - users->senders);
 }
 
-/* Forgets one whose user is known: it is asked for again at the next call. Most have closed their connections
- * long ago. */
-static void forget_known(BusUsers *users) {
+/* The place that was taken longest ago: whoever had it, and calls again, is asked for again. Most have closed
+ * their connections by then. NULL if all have open questions. */
+static Sender *find_place(BusUsers *users) {
         for (size_t i = 0; i < BUS_USERS_MAX; i++) {
-                Sender *sender = users->senders + users->next_forgotten++ % BUS_USERS_MAX;
+                Sender *sender = users->senders + users->next++ % BUS_USERS_MAX;
 
-                if (sender->serial == 0) {
-                        forget(users, sender);
-                        return;
-                }
+                if (sender->serial == 0)
+                        return sender;
         }
+
+        return NULL;
 }
 
-/* -ENOBUFS if all have open questions. */
 static int add_name(BusUsers *users, const char *name, Sender **ret) {
-        Sender *sender;
+        Sender *sender = find_place(users);
 
-        if (users->n_unused == 0 && users->n_begun == BUS_USERS_MAX)
-                forget_known(users);
-        if (users->n_unused > 0)
-                sender = users->senders + users->unused[--users->n_unused];
-        else if (users->n_begun < BUS_USERS_MAX)
-                sender = users->senders + users->n_begun++;
-        else
+        if (!sender)
                 return -ENOBUFS;
+        if (sender->name[0] != '\0')
+                forget(users, sender);
 
         strcpy(sender->name, name);
         if (!tsearch(sender, &users->by_name, compare_names))
@@ -163,7 +158,7 @@ static int ask_again(BusUsers *users) {
 
         if (users->again_usec == 0 || usec < users->again_usec)
                 return 0;
-        users->again_usec = users->n_asked > 0 ? usec + ASK_AGAIN_USEC : 0;
+        users->again_usec = usec + ASK_AGAIN_USEC;
         if (byte_queue_count(&users->unsent) > 0)
                 return 0;
 
@@ -191,40 +186,34 @@ static int find_or_ask(BusUsers *users, const char *name, Sender **ret) {
         return r < 0 ? r : ask(users, *ret);
 }
 
-int bus_users_find(
-                BusUsers *users,
-                const char *name,
-                BusUserState *ret_state,
-                size_t *ret_number,
-                uid_t *ret_uid) {
+int bus_users_find(BusUsers *users, const char *name, size_t *ret_number, uid_t *ret_uid) {
         Sender *sender;
         int r;
 
         r = find_or_ask(users, name, &sender);
         if (r == -ENOBUFS) {
-                *ret_state = BUS_USER_UNKNOWN;
                 *ret_uid = UID_UNKNOWN;
-                return 0;
+                return 1;
         }
         if (r < 0)
                 return r;
 
-        *ret_state = sender->serial != 0 ? BUS_USER_ASKED : BUS_USER_KNOWN;
         *ret_number = (size_t) (sender - users->senders);
         *ret_uid = sender->uid;
-        return 0;
+        return sender->serial == 0;
 }
 
 /* Answers */
 
-static int note_answer(BusUsers *users, Sender *sender, BusUserState state, uid_t uid) {
-        users->n_asked--;
+static int note_answer(BusUsers *users, Sender *sender, bool is_gone, uid_t uid) {
+        if (--users->n_asked == 0)
+                users->again_usec = 0;
         sender->serial = 0;
         sender->uid = uid;
-        if (state != BUS_USER_KNOWN)
+        if (uid == UID_UNKNOWN)
                 forget(users, sender);
 
-        return users->on_user((size_t) (sender - users->senders), state, uid, users->userdata);
+        return users->on_user((size_t) (sender - users->senders), is_gone, uid, users->userdata);
 }
 
 static int take_answer(BusUsers *users, const BusHeader *header, const StreamMessage *message) {
@@ -238,12 +227,10 @@ static int take_answer(BusUsers *users, const BusHeader *header, const StreamMes
         }
         if (!sender)
                 return 0;
-        if (is_error && streq(header->error_name ?: "", ERROR_NO_OWNER))
-                return note_answer(users, sender, BUS_USER_GONE, UID_UNKNOWN);
 
         if (!is_error && message->size == message->header_size + sizeof(uint32_t))
                 uid = bus_header_read_number(message->data, message->header_size);
-        return note_answer(users, sender, uid == UID_UNKNOWN ? BUS_USER_UNKNOWN : BUS_USER_KNOWN, uid);
+        return note_answer(users, sender, streq(header->error_name ?: "", ERROR_NO_OWNER), uid);
 }
 
 /* Returns 0 if none is complete. */
@@ -268,11 +255,14 @@ static int process_line(BusUsers *users) {
         const char *line;
         ssize_t n;
 
-        n = bus_stream_line(&users->stream, ANSWER_SIZE_MAX, &line);
+        n = bus_stream_line(&users->stream, ACCEPTED_SIZE_MAX, &line);
         if (n <= 0)
                 return (int) n;
-        users->authenticated = strncmp(line, ACCEPTED, strlen(ACCEPTED)) == 0;
-        if (!users->authenticated && strncmp(line, WHO, strlen(WHO)) != 0)
+
+        if (strncmp(line, ACCEPTED, strlen(ACCEPTED)) == 0) {
+                users->n_accepted = (size_t) n;
+                memcpy(users->accepted, line, users->n_accepted);
+        } else if (strncmp(line, WHO, strlen(WHO)) != 0)
                 return -EACCES;
 
         bus_stream_drop(&users->stream, (size_t) n);
@@ -282,11 +272,11 @@ static int process_line(BusUsers *users) {
 static int receive(BusUsers *users) {
         int r;
 
-        r = bus_stream_receive(&users->stream, READ_SIZE);
+        r = bus_stream_receive(&users->stream, BUS_STREAM_READ_MAX);
         if (r < 0)
                 return r;
 
-        while ((r = users->authenticated ? process_message(users) : process_line(users)) > 0)
+        while ((r = users->n_accepted > 0 ? process_message(users) : process_line(users)) > 0)
                 ;
         return r;
 }
@@ -307,6 +297,10 @@ static int flush(BusUsers *users) {
 
 bool bus_users_is_connected(const BusUsers *users) {
         return users->connected;
+}
+
+bool bus_users_is_accepted_with(const BusUsers *users, const char *line, size_t n) {
+        return n == users->n_accepted && memcmp(line, users->accepted, n) == 0;
 }
 
 int bus_users_work(BusUsers *users) {

@@ -2210,15 +2210,20 @@ static void test_bus_is_lost_often(BusFixture *fixture, gconstpointer data) {
         }
 }
 
-/* The bus takes only one of the two connections: for messages, and for the users of callers. */
-static void test_one_connection(BusFixture *fixture, gconstpointer data) {
+/* The bus takes neither connection, or only that over which it is asked for the users of callers: it is the
+ * first. */
+static void test_limited_connections(BusFixture *fixture, gconstpointer data) {
+        g_autofree char *limit = g_strdup_printf(
+                        "<limit name='max_completed_connections'>%u</limit>", GPOINTER_TO_UINT(data));
         _cleanup_client_ Client *client = NULL;
 
-        private_bus_set_extra(fixture->folder, "<limit name='max_completed_connections'>1</limit>");
+        private_bus_set_extra(fixture->folder, limit);
         fixture_start_bus(fixture);
         fixture_write_config(fixture, FAST_SETTINGS);
         fixture_start_daemon(fixture, NULL);
-        fixture_wait_log(fixture, "continuing without the bus");
+        fixture_wait_log(
+                        fixture, data ? "The bus was lost: No buffer space available"
+                                      : "The bus was lost: Connection reset by peer");
         fixture_add_worker(fixture);
         fixture_wait_notify(fixture, "STATUS=synced");
 
@@ -2511,7 +2516,10 @@ int main(int argc, char *argv[]) {
         FIXTURE_TEST("/bus/connection/bus-comes-later", test_bus_comes_later);
         FIXTURE_TEST("/bus/connection/bus-is-lost", test_bus_is_lost);
         FIXTURE_TEST("/bus/connection/bus-is-lost-often", test_bus_is_lost_often);
-        FIXTURE_TEST("/bus/connection/one-connection", test_one_connection);
+        g_test_add("/bus/connection/no-second-connection", BusFixture, GUINT_TO_POINTER(0), fixture_set_up,
+                   test_limited_connections, fixture_tear_down);
+        g_test_add("/bus/connection/no-first-connection", BusFixture, GUINT_TO_POINTER(1), fixture_set_up,
+                   test_limited_connections, fixture_tear_down);
         FIXTURE_TEST("/bus/connection/bus-hangs", test_bus_hangs);
         FIXTURE_TEST("/bus/connection/name-is-taken", test_name_is_taken);
         FIXTURE_TEST("/bus/connection/name-is-lost", test_name_is_lost);

@@ -7,9 +7,11 @@
 
 #include "bus-fixture.h"
 
+#include "deadline.h"
 #include "flooded-daemon.h"
 #include "flooder.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -31,10 +33,9 @@ static const uid_t flooding_users[] = { UID_NOBODY, UID_DAEMON, UID_BIN };
 #define MEASURE_USEC (3 * USEC_PER_SEC)
 #define MEASURE_ATTEMPTS 3
 
-/* On a CPU, in all: the daemon has one thread. */
-static uint64_t cpu_nsec(const BusFixture *fixture) {
-        g_autofree char *path = g_strdup_printf("/proc/%d/schedstat", (int) fixture->daemon.pid),
-                        *text = NULL;
+/* On a CPU, in all: the daemon and its processes have one thread each. */
+static uint64_t cpu_nsec(pid_t pid) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/schedstat", (int) pid), *text = NULL;
 
         g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
         return g_ascii_strtoull(text, NULL, 10);
@@ -45,7 +46,8 @@ typedef struct Measure {
 } Measure;
 
 static Measure measure_begin(const BusFixture *fixture) {
-        return (Measure){ .start_usec = usec_now(CLOCK_MONOTONIC), .start_nsec = cpu_nsec(fixture) };
+        return (Measure){ .start_usec = usec_now(CLOCK_MONOTONIC),
+                          .start_nsec = cpu_nsec(fixture->daemon.pid) };
 }
 
 static uint64_t measure_passed_usec(const Measure *measure) {
@@ -54,7 +56,7 @@ static uint64_t measure_passed_usec(const Measure *measure) {
 
 /* The part of a CPU that the daemon has used since then, in thousandths. */
 static uint64_t measure_permille(const Measure *measure, const BusFixture *fixture) {
-        return (cpu_nsec(fixture) - measure->start_nsec) / measure_passed_usec(measure);
+        return (cpu_nsec(fixture->daemon.pid) - measure->start_nsec) / measure_passed_usec(measure);
 }
 
 /* Has both ask one after the other, as a person would; the longest that one of them waited. */
@@ -275,11 +277,15 @@ static void test_new_connections(BusFixture *fixture, gconstpointer data) {
                                 visit_forever, &(const Visitor){ fixture, flooding_users[i],
                                                                  GPOINTER_TO_INT(data), n_visits });
         check_visits(fixture, own_permille, "new connections");
-        for (size_t i = 0; i < ELEMENTSOF(visitors); i++)
+        for (size_t i = 0; i < ELEMENTSOF(visitors); i++) {
+                struct pollfd end = { .fd = visitors[i].pidfd, .events = POLLIN };
+
+                g_assert_cmpint(poll(&end, 1, 0), ==, 0);
                 process_kill(&visitors[i], fixture->deadline_usec);
+        }
 
         g_test_message("%u new connections in all", atomic_load(n_visits));
-        g_assert_cmpuint(atomic_load(n_visits), >, 0);
+        g_assert_cmpuint(atomic_load(n_visits), >, ELEMENTSOF(visitors));
         g_assert_no_errno(munmap(n_visits, sizeof(*n_visits)));
 }
 
@@ -292,6 +298,9 @@ static bool is_of_process(Client *client, const char *connection, pid_t pid) {
         g_variant_get(content, "(u)", &of);
         return (pid_t) of == pid;
 }
+
+/* What the reader uses in minutes while nobody sends anything. */
+#define READ_NSEC_MIN (10 * 1000 * 1000)
 
 /* The connection over which the reader asks for users; to be freed. */
 static char *find_users_connection(const BusFixture *fixture, Client *client) {
@@ -314,7 +323,8 @@ static char *find_users_connection(const BusFixture *fixture, Client *client) {
 static void test_signals(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client = start_flooded(fixture, CPU_SETTINGS);
         g_autofree char *connection = find_users_connection(fixture, client);
-        uint64_t own_permille;
+        const pid_t reader = fixture_helper_pid(fixture, HELPER_BUS);
+        uint64_t own_permille, before_nsec;
         pid_t flood;
 
         process_set_realtime(fixture->bus.pid, true);
@@ -325,6 +335,13 @@ static void test_signals(BusFixture *fixture, gconstpointer data) {
                                   ELEMENTSOF(flooding_users)),
                         call_signal(connection, g_variant_new("(@s)", large_text())), /* reads= */ true);
         check_visits(fixture, own_permille, "signals");
+
+        /* The reader has nothing else to do now: they arrive. */
+        before_nsec = cpu_nsec(reader);
+        while (cpu_nsec(reader) < before_nsec + READ_NSEC_MIN) {
+                g_assert_cmpint(deadline_msec_left(fixture->deadline_usec), >, 0);
+                g_usleep(10 * USEC_PER_MSEC);
+        }
         flood_stop(flood);
 }
 
@@ -380,9 +397,11 @@ static void test_slow_wakes(BusFixture *fixture, gconstpointer data) {
         g_assert_nonnull(fixture->preload);
         client = start_without_bus(fixture, CPU_SETTINGS);
         other = client_new(fixture, UID_GAMES);
-        before_nsec = cpu_nsec(fixture);
+        before_nsec = cpu_nsec(fixture->daemon.pid);
         assert_property(client, "CrowdSize", "uint32 0");
-        g_assert_cmpuint(cpu_nsec(fixture) - before_nsec, >=, USEC_PER_MSEC * NSEC_PER_USEC); /* it is slow */
+        g_assert_cmpuint(
+                        cpu_nsec(fixture->daemon.pid) - before_nsec, >=,
+                        USEC_PER_MSEC * NSEC_PER_USEC); /* it is slow */
         own_permille = measure_alone(fixture);
 
         flood =

@@ -50,32 +50,31 @@ typedef struct Fuzz {
 /* Its name tells the user, so that a wrong one is noticed. */
 static void ask(Fuzz *fuzz, unsigned i) {
         char name[BUS_HEADER_SENDER_MAX + 1];
-        BusUserState state;
         size_t number;
         uid_t uid;
+        int r;
 
         (void) snprintf(name, sizeof(name), ":1.%u", i);
-        fuzz_assert(bus_users_find(fuzz->users, name, &state, &number, &uid) >= 0);
-        switch (state) {
-        case BUS_USER_ASKED:
+        r = bus_users_find(fuzz->users, name, &number, &uid);
+        if (r == 0) {
                 fuzz_assert(number < BUS_USERS_MAX);
                 fuzz->n_asked += !fuzz->is_asked[number];
                 fuzz->is_asked[number] = true;
-                break;
-        case BUS_USER_KNOWN:
-                fuzz_assert(fuzz->broken || uid == i);
-                break;
-        default:
-                fuzz_assert(state == BUS_USER_UNKNOWN && uid == UID_UNKNOWN);
-                fuzz_assert(fuzz->n_asked == BUS_USERS_MAX);
+                return;
         }
+
+        fuzz_assert(r == 1);
+        if (uid == UID_UNKNOWN)
+                fuzz_assert(fuzz->n_asked == BUS_USERS_MAX);
+        else
+                fuzz_assert(fuzz->broken || uid == i);
 }
 
-static int on_user(size_t number, BusUserState state, uid_t uid, void *userdata) {
+static int on_user(size_t number, bool is_gone, uid_t uid, void *userdata) {
         Fuzz *fuzz = userdata;
 
         fuzz_assert(number < BUS_USERS_MAX && fuzz->is_asked[number]);
-        fuzz_assert((state == BUS_USER_KNOWN) == (uid != UID_UNKNOWN));
+        fuzz_assert(!is_gone || uid == UID_UNKNOWN);
         fuzz->is_asked[number] = false;
         fuzz->n_asked--;
         return 0;

@@ -51,7 +51,7 @@ static void bench_init_unconnected(Bench *bench) {
 }
 
 static void bench_init(Bench *bench) {
-        static const char lines[] = "OK 0123\r\nAGREE_UNIX_FD\r\n";
+        static const char lines[] = "OK " ASKED_BUS_GUID "\r\nAGREE_UNIX_FD\r\n";
 
         bench_init_unconnected(bench);
         send_all(bench->bus[0], lines, sizeof(lines) - 1);
@@ -230,7 +230,7 @@ static void test_gone(void) {
 
 /* Nothing is read before the bus has accepted the other connection. */
 static void test_not_connected(void) {
-        static const char line[] = "OK 0123\r\n";
+        static const char line[] = "OK " ASKED_BUS_GUID "\r\n";
         static BusPacket packet;
         Bench bench;
 
@@ -240,6 +240,19 @@ static void test_not_connected(void) {
         g_assert_cmpint(recv(bench.packets[0], &packet, sizeof(packet), MSG_DONTWAIT), <, 0);
         bench_take_no_question(&bench);
         g_assert_cmpint(recv(bench.packets[0], &packet, sizeof(packet), MSG_DONTWAIT), >, 0);
+        bench_done(&bench);
+}
+
+/* A name on one bus says nothing about its users on another. */
+static void test_other_bus(void) {
+        static const char line[] = "OK 00000000000000000000000000000000\r\n";
+        Bench bench;
+
+        bench_init_unconnected(&bench);
+        bench_work(&bench);
+        bench_take_no_question(&bench);
+        send_all(bench.bus[0], line, sizeof(line) - 1);
+        g_assert_cmpint(bus_reader_work(bench.reader), ==, -ECONNREFUSED);
         bench_done(&bench);
 }
 
@@ -261,6 +274,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/bus-reader/unknown-user", test_unknown_user);
         g_test_add_func("/bus-reader/gone", test_gone);
         g_test_add_func("/bus-reader/not-connected", test_not_connected);
+        g_test_add_func("/bus-reader/other-bus", test_other_bus);
         g_test_add_func("/bus-reader/lost", test_lost);
 
         return g_test_run();

@@ -67,7 +67,7 @@ static void receive(const AskedBus *bus) {
 
 /* Both lines are answered once all has come. */
 static bool authenticate(AskedBus *bus) {
-        static const char lines[] = "DATA\r\nOK 0123\r\n";
+        static const char lines[] = "DATA\r\nOK " ASKED_BUS_GUID "\r\n";
         const guint size = sizeof(authentication) - 1;
 
         if (bus->authenticated)

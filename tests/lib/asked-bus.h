@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* The name of the bus in its authentication. */
+#define ASKED_BUS_GUID "0102030405060708090a0b0c0d0e0f10"
+
 typedef struct AskedBus {
         int fd; /* owned */
         GByteArray *received;

@@ -157,7 +157,7 @@ Client *fixture_start_for(BusFixture *fixture, const char *settings, uid_t uid) 
         if (fixture->bus.pid == 0)
                 fixture_start_bus(fixture);
         client = client_new(fixture, uid);
-        fixture_start_daemon(fixture, NULL);
+        fixture_start_daemon(fixture, (char *) NULL);
         g_free(client_wait_owner(client, BUS_NAME));
         return client;
 }
