@@ -9,7 +9,7 @@
  * A bus may stop reading what we send for two reasons. It hangs as a whole: then we can only wait, with a
  * bounded queue. Or it stops reading from this connection alone: dbus-broker charges replies that callers
  * leave unread to their sender, and stops at a limit, so that a few callers that read nothing cut off all
- * others. A new connection probes which it is: if the bus answers that, the first is replaced.
+ * others. A new connection finds out which: if the bus answers it, the old one is replaced.
  */
 
 #include "bus-connection.h"

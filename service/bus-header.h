@@ -45,7 +45,7 @@ int bus_header_sizes(const uint8_t *message, size_t *ret_header_size, size_t *re
  * specification does not use. */
 int bus_header_read(const uint8_t *message, size_t header_size, BusHeader *ret);
 
-/* Reads a number at the beginning of a message's body, in which it must be. */
+/* Reads the number with which the body begins; the body must have at least four bytes. */
 uint32_t bus_header_read_number(const uint8_t *message, size_t header_size);
 
 /* Writes a call. Returns its size in bytes. The strings must have at most 160 bytes together. */

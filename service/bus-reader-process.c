@@ -79,8 +79,8 @@ static int receive_order(Order *ret, int ret_fds[static _ORDER_FD_MAX]) {
         return 0;
 }
 
-/* Waits while the bus does not take connections, because others connect very often. Until the daemon closes
- * its socket. */
+/* Tries again while the bus is not accepting connections, since others connect very often; gives up when the
+ * daemon closes its socket. */
 static int connect_again(int *ret_fd) {
         struct pollfd daemon = { .fd = CHILD_FD };
         int r;

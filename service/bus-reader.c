@@ -16,8 +16,9 @@
 
 /* The most bytes of waiting calls: of one user before further calls are refused; of one user including
  * refusals, enough for all calls that dbus-daemon lets a user have pending (256 connections with 128 each);
- * of all users. Beyond the last two, calls are dropped without a reply: those of the user who has the most,
- * never those of who is known as root. */
+ * of all users. Beyond the second bound, further calls of that user are dropped without a reply, even root's.
+ * Beyond the third, those of the user with the most are, but never root's, once the bus has said that it is
+ * root. */
 #define USER_CALLS_MAX ((size_t) 256 * 1024)
 #define USER_BYTES_MAX ((size_t) 4 * 1024 * 1024)
 #define BYTES_MAX ((size_t) 16 * 1024 * 1024)
@@ -32,7 +33,7 @@ typedef struct User {
 
 struct BusReader {
         int daemon_fd;
-        bool blocked; /* the daemon has much to receive: nothing is read meanwhile */
+        bool blocked; /* the daemon has much to receive: no calls are read meanwhile */
 
         BusStream stream; /* from the bus */
         bool accepted;    /* the bus has accepted our user */
@@ -48,7 +49,8 @@ struct BusReader {
         size_t n_bytes;     /* in the queues of all users, and of those not yet known */
 
         BusUsers *bus_users;
-        ByteQueue unknown[BUS_USERS_MAX]; /* calls of those who are asked for, by their number there */
+        ByteQueue unknown[BUS_USERS_MAX]; /* calls of senders whose user is not known yet, by their number
+                                             there */
 };
 
 /* Sending to the daemon */
@@ -68,8 +70,8 @@ static int send_packet(BusReader *reader, BusPacketType type, uid_t uid, const v
 
 /* Users */
 
-/* The entry with this user's waiting calls, else a free one, else the last, which then is of several users.
- */
+/* The entry with this user's waiting calls, else a free one, else the last, which several users then share as
+ * an unknown user. */
 static User *find_user(BusReader *reader, uid_t uid) {
         User *free_user = NULL;
 
@@ -124,7 +126,8 @@ static int find_queue(BusReader *reader, const char *name, ByteQueue **ret) {
         return 0;
 }
 
-/* The calls of who is gone are dropped: nobody would read the replies, and nothing can be authorized. */
+/* Calls of a sender that has disconnected are dropped: nobody would read the replies, and polkit cannot
+ * authorize it. */
 static int on_user(size_t number, bool is_gone, uid_t uid, void *userdata) {
         BusReader *reader = userdata;
         ByteQueue *calls = reader->unknown + number, *known = is_gone ? NULL : &find_user(reader, uid)->calls;
@@ -297,7 +300,7 @@ static int route_message(BusReader *reader, const StreamMessage *message) {
         ByteQueue *calls;
         int r;
 
-        /* Of such a header the sender is unknown, and nobody gets a reply. */
+        /* Such a header is not read: the sender is unknown, and nobody gets a reply. */
         if (message->header_size > BUS_MESSAGE_SIZE_MAX ||
             bus_header_read(message->data, message->header_size, &header) < 0)
                 return 0;
@@ -348,9 +351,10 @@ static int process_line(BusReader *reader) {
         if (n <= 0)
                 return (int) n;
 
-        /* Two addresses may lead to two buses, on which a name is not that of the same connection. */
+        /* The addresses may lead the two connections to different buses, where one name belongs to different
+         * connections. */
         accepts = strncmp(line, "OK", 2) == 0;
-        if (accepts && !bus_users_is_accepted_with(reader->bus_users, line, (size_t) n))
+        if (accepts && !bus_users_has_ok_line(reader->bus_users, line, (size_t) n))
                 return -ECONNREFUSED;
         r = send_packet(reader, BUS_PACKET_BYTES, UID_UNKNOWN, line, (size_t) n);
         if (r < 0)
@@ -370,8 +374,8 @@ static int process(BusReader *reader) {
         return r;
 }
 
-/* Nothing is read before users can be asked for. So the daemon sees no connection where that is refused, and
- * tries again more and more seldom. */
+/* Nothing is read before the bus has accepted the second connection. If it refuses that, the daemon does not
+ * count as connected, and the time until its next attempt keeps growing. */
 static int read_bus(BusReader *reader) {
         int r;
 
@@ -389,8 +393,8 @@ static int read_bus(BusReader *reader) {
         return r;
 }
 
-/* What was read causes questions, and their answers give calls to send. -EAGAIN while the daemon has much to
- * receive. */
+/* In this order: calls that were read cause questions, whose answers release calls to send. -EAGAIN while the
+ * daemon has much to receive. */
 static int work(BusReader *reader) {
         int read, r;
 

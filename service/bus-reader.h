@@ -6,11 +6,12 @@
  * no time from anything important, and reads whatever the daemon does, so that nothing piles up in the bus:
  * there, everyone would wait behind the flood.
  *
- * Replies and signals are passed on to the daemon at once. Calls wait here in one queue per user, for whom
- * bus-users.h asks, and are passed on when the daemon requests some: root's at once and first, those of the
- * others in turn, from a time on that the request names. So nothing wakes the daemon before there is a call
- * that it may serve. The bytes of waiting calls are bounded; calls that are too long are not kept. Nor are
- * messages with descriptors: no method takes any.
+ * Replies and signals are passed on to the daemon at once. Calls wait here in one queue per user, and until
+ * bus-users.h has found the user, in one per sender; those of a sender that has disconnected meanwhile are
+ * dropped. They are passed on when the daemon requests some: root's at once and first, those of the other
+ * users in turn, not before the time that the request names. So nothing wakes the daemon before there is a
+ * call that it may serve. The bytes of waiting calls are bounded; calls that are too long are not kept. Nor
+ * are messages with descriptors: no method takes any.
  */
 
 #include "bus-users.h"
@@ -42,7 +43,8 @@ typedef struct BusPacket {
         uint8_t data[BUS_MESSAGE_SIZE_MAX]; /* messages */
 } BusPacket;
 
-/* To the reader: requests calls of one user, in a packet, which must come before the next request. */
+/* To the reader: requests one packet of calls of one user, which must arrive before the next request is sent.
+ */
 typedef struct BusRequest {
         uint64_t others_usec; /* not before that time (CLOCK_MONOTONIC), unless it is a call of root */
         uint32_t n_served; /* bytes of calls, since the last request; the others of a packet are sent again */
@@ -56,17 +58,17 @@ int bus_reader_new(int daemon_fd, int bus_fd, int users_fd, BusReader **ret);
 BusReader *bus_reader_free(BusReader *reader);
 DEFINE_TRIVIAL_CLEANUP(BusReader *, bus_reader_free);
 
-/* Does what can be done without waiting. Negative errno once the bus or the daemon is gone. */
+/* Does what can be done without waiting. Negative errno once the bus or the daemon is gone; -ECONNREFUSED if
+ * the bus refuses users_fd, or the two connections are to different buses. */
 int bus_reader_work(BusReader *reader);
 
-/* Waits until something can be received or sent, or until a time at which there is something to do; for at
- * most so long (-1: forever). Returns 1 in the first case, otherwise 0. bus_reader_work() must follow in any
- * case. */
+/* Waits until something can be received or sent (returns 1), until something is due, or for wait_msec (-1:
+ * forever; both return 0). bus_reader_work() must follow in any case. */
 int bus_reader_wait(const BusReader *reader, int wait_msec);
 
-/* Starts a process that does this, and that opens the second connection. It ends with either connection (with
- * the first once the second is accepted), and with the daemon's end of the socket, *ret_fd; the daemon sees
- * its end by *ret_fd. */
+/* Starts a process that opens the second connection and does this. It ends when either connection is lost, or
+ * when the daemon closes *ret_fd; the daemon sees its end by *ret_fd. The end of the first connection is
+ * noticed only after the bus has accepted the second. */
 int bus_reader_start(int socket, int *ret_fd, Child *ret_child);
 
 /* Forks n processes, at most BUS_READERS_MAX, for the next calls of bus_reader_start() and peers_start().

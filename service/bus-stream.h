@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What comes over a connection of D-Bus: lines, which authenticate, and then messages. Whatever comes, little
- * is kept: what is too long is skipped as it comes, also in part. Nothing may be left of a stream that has
- * given an error.
+ * What is received over a D-Bus connection: lines while it authenticates, then messages. Memory is bounded:
+ * of a message longer than size_max only the header is needed, and bus_stream_drop() skips the rest while it
+ * arrives. After an error the stream must not be used any more.
  */
 
 #include "byte-queue.h"
@@ -16,29 +16,30 @@
 typedef struct BusStream {
         int fd; /* non-blocking or not; borrowed */
         ByteQueue received;
-        size_t skip; /* bytes still to be skipped as they come */
+        size_t skip; /* bytes still to be skipped while they arrive */
 } BusStream;
 
-/* The first message of a stream; it is valid until the stream changes. */
+/* The first message of a stream; valid until the stream changes. */
 typedef struct StreamMessage {
         const uint8_t *data;
         size_t header_size, size;
 } StreamMessage;
 
-/* Reads up to n bytes, at most BUS_STREAM_READ_MAX, that have come already. The kernel closes descriptors
- * that come with them, since they are not received: see SCM_RIGHTS in unix(7). Returns 1, or 0 if nothing had
- * come; -ECONNRESET at the end of the stream, -ENOMEM. */
+/* Reads up to n bytes, at most BUS_STREAM_READ_MAX, that have arrived. The kernel closes descriptors that
+ * come with them, since they are not received: see SCM_RIGHTS in unix(7). Returns 1, or 0 if nothing has
+ * arrived; -ECONNRESET at the end of the stream, -ENOMEM, and the errors of recv(2). */
 int bus_stream_receive(BusStream *stream, size_t n);
 
-/* Whether a line is complete: the number of its bytes, with the newline, or 0. -EBADMSG if it is longer than
- * size_max. */
+/* Sets *ret to the first line, and returns its size with the newline; 0 if it is incomplete, -EBADMSG if it
+ * is longer than size_max. */
 ssize_t bus_stream_line(const BusStream *stream, size_t size_max, const char **ret);
 
-/* Whether a message is complete: 1 or 0. Of one that is longer than size_max (ret->size) the header suffices,
- * and if that is longer, its fixed part. -EBADMSG if it is no message. */
+/* Returns 1 with the first message, 0 if it is incomplete. If ret->size exceeds size_max, only its header has
+ * to be there; if ret->header_size does, only its fixed part. -EBADMSG if these bytes do not begin a message.
+ */
 int bus_stream_message(const BusStream *stream, size_t size_max, StreamMessage *ret);
 
-/* Drops the first n bytes, of which some may not have come yet. */
+/* Drops the first n bytes, including those that have not arrived yet. */
 void bus_stream_drop(BusStream *stream, size_t n);
 
 /* Releases the memory; fd remains open. */

@@ -15,18 +15,18 @@
 /* The most that is read of one message. */
 #define ANSWER_SIZE_MAX ((size_t) 4 * 1024)
 
-/* A bus answers within milliseconds. It drops the answer if others have sent us more than it queues for a
- * connection (dbus-daemon: 127 MiB). */
+/* After this time a question without an answer is repeated: the bus drops the answer if others have sent us
+ * more than it queues for a connection (dbus-daemon: 127 MiB). One that is only late still counts. */
 #define ASK_AGAIN_USEC (2 * USEC_PER_SEC)
 
-/* The user is the one that connected: the kernel has told the bus. Source of both: the D-Bus specification,
- * "Authentication Protocol". */
+/* Without an identity, EXTERNAL means the user that the kernel reports for the socket. Source: the D-Bus
+ * specification, "Authentication Protocol". */
 #define AUTHENTICATION "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"
-#define ACCEPTED "OK "
-#define WHO "DATA"
+#define AUTH_OK "OK "
+#define AUTH_DATA "DATA"
 
-/* More than "OK ", 32 digits that are unique for this bus, and the end of the line. */
-#define ACCEPTED_SIZE_MAX 64
+/* Enough for "OK ", the GUID of the bus (32 hexadecimal digits), and the end of the line. */
+#define LINE_SIZE_MAX 64
 
 #define HELLO_SERIAL 1
 
@@ -41,9 +41,9 @@ typedef struct Sender {
 
 struct BusUsers {
         BusStream stream;
+        char ok_line[LINE_SIZE_MAX]; /* after it, messages come */
+        size_t ok_line_size;         /* 0: not yet */
         bool connected;
-        char accepted[ACCEPTED_SIZE_MAX]; /* the line; n_accepted 0: not yet */
-        size_t n_accepted;
         ByteQueue unsent;
 
         bus_user_t on_user;
@@ -54,7 +54,7 @@ struct BusUsers {
         size_t next;   /* where the search for a place begins */
 
         size_t n_asked;
-        uint32_t n_questions; /* so far; begins again after an overflow */
+        uint32_t n_questions; /* so far, without repeated ones; begins again at 1 */
         uint64_t again_usec;  /* when to look for questions without an answer; 0: there are none */
 };
 
@@ -79,8 +79,9 @@ static void forget(BusUsers *users, Sender *sender) {
         sender->name[0] = '\0';
 }
 
-/* The place that was taken longest ago: whoever had it, and calls again, is asked for again. Most have closed
- * their connections by then. NULL if all have open questions. */
+/* The next place without an open question, in turn: mostly the one taken longest ago. The user of whoever had
+ * it is asked for again at the next call; most have disconnected by then. NULL if every place has an open
+ * question. */
 static Sender *find_place(BusUsers *users) {
         for (size_t i = 0; i < BUS_USERS_MAX; i++) {
                 Sender *sender = users->senders + users->next++ % BUS_USERS_MAX;
@@ -131,7 +132,8 @@ static int send_question(BusUsers *users, Sender *sender) {
         return send_call(users, sender->serial, "GetConnectionUnixUser", sender->name);
 }
 
-/* Each question has another serial number, from which its sender can be derived. None is that of Hello. */
+/* Each question has its own serial number, which gives the place of its sender; a repeated one keeps it. None
+ * is that of Hello. */
 static uint32_t next_serial(BusUsers *users, const Sender *sender) {
         if (++users->n_questions > UINT32_MAX / BUS_USERS_MAX)
                 users->n_questions = 1;
@@ -151,7 +153,8 @@ static int ask(BusUsers *users, Sender *sender) {
         return send_question(users, sender);
 }
 
-/* While something is unsent the bus reads nothing, or not yet: it would only be asked once more. */
+/* While something is unsent, the bus has not read the earlier questions: repeating them would only lengthen
+ * the queue. */
 static int ask_again(BusUsers *users) {
         const uint64_t usec = usec_now(CLOCK_MONOTONIC);
         int r = 0;
@@ -199,8 +202,11 @@ int bus_users_find(BusUsers *users, const char *name, size_t *ret_number, uid_t 
                 return r;
 
         *ret_number = (size_t) (sender - users->senders);
+        if (sender->serial != 0)
+                return 0;
+
         *ret_uid = sender->uid;
-        return sender->serial == 0;
+        return 1;
 }
 
 /* Answers */
@@ -216,7 +222,7 @@ static int note_answer(BusUsers *users, Sender *sender, bool is_gone, uid_t uid)
         return users->on_user((size_t) (sender - users->senders), is_gone, uid, users->userdata);
 }
 
-static int take_answer(BusUsers *users, const BusHeader *header, const StreamMessage *message) {
+static int process_answer(BusUsers *users, const BusHeader *header, const StreamMessage *message) {
         const bool is_error = header->type == SD_BUS_MESSAGE_METHOD_ERROR;
         Sender *sender = find_asked(users, header->reply_serial);
         uid_t uid = UID_UNKNOWN;
@@ -246,7 +252,7 @@ static int process_message(BusUsers *users) {
         if (message.size <= ANSWER_SIZE_MAX &&
             bus_header_read(message.data, message.header_size, &header) >= 0 &&
             streq(header.sender ?: "", DBUS_NAME))
-                r = take_answer(users, &header, &message);
+                r = process_answer(users, &header, &message);
         bus_stream_drop(&users->stream, message.size);
         return r < 0 ? r : 1;
 }
@@ -255,14 +261,14 @@ static int process_line(BusUsers *users) {
         const char *line;
         ssize_t n;
 
-        n = bus_stream_line(&users->stream, ACCEPTED_SIZE_MAX, &line);
+        n = bus_stream_line(&users->stream, LINE_SIZE_MAX, &line);
         if (n <= 0)
                 return (int) n;
 
-        if (strncmp(line, ACCEPTED, strlen(ACCEPTED)) == 0) {
-                users->n_accepted = (size_t) n;
-                memcpy(users->accepted, line, users->n_accepted);
-        } else if (strncmp(line, WHO, strlen(WHO)) != 0)
+        if (strncmp(line, AUTH_OK, strlen(AUTH_OK)) == 0) {
+                users->ok_line_size = (size_t) n;
+                memcpy(users->ok_line, line, users->ok_line_size);
+        } else if (strncmp(line, AUTH_DATA, strlen(AUTH_DATA)) != 0)
                 return -EACCES;
 
         bus_stream_drop(&users->stream, (size_t) n);
@@ -276,7 +282,7 @@ static int receive(BusUsers *users) {
         if (r < 0)
                 return r;
 
-        while ((r = users->n_accepted > 0 ? process_message(users) : process_line(users)) > 0)
+        while ((r = users->ok_line_size > 0 ? process_message(users) : process_line(users)) > 0)
                 ;
         return r;
 }
@@ -299,8 +305,8 @@ bool bus_users_is_connected(const BusUsers *users) {
         return users->connected;
 }
 
-bool bus_users_is_accepted_with(const BusUsers *users, const char *line, size_t n) {
-        return n == users->n_accepted && memcmp(line, users->accepted, n) == 0;
+bool bus_users_has_ok_line(const BusUsers *users, const char *line, size_t n) {
+        return n == users->ok_line_size && memcmp(line, users->ok_line, n) == 0;
 }
 
 int bus_users_work(BusUsers *users) {

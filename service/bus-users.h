@@ -2,12 +2,13 @@
 #pragma once
 
 /*
- * The users of the connections on the bus. They are asked for over a second connection, by the process that
- * reads from the bus (bus-reader.h): so questions take no time of the daemon, and however many clients
- * connect, each is asked for as soon as its first call was read.
+ * The users of the connections on the bus. The process that reads from the bus (bus-reader.h) asks the bus
+ * for them over a second connection, so that questions take none of the daemon's time. A question is sent as
+ * soon as the first call of a connection was read. While BUS_USERS_MAX questions are open, the users of
+ * further connections count as unknown.
  *
- * Anybody may send to that connection. All but answers of the bus itself is skipped as it comes; calls are
- * not answered. If so much is sent that the bus drops answers, the questions are asked again.
+ * Anyone on the bus may send to the second connection. Everything but replies of the bus itself is dropped,
+ * and calls get no reply. If others send so much that the bus drops its replies, the questions are repeated.
  */
 
 #include <poll.h>
@@ -15,7 +16,7 @@
 
 #include "macro.h"
 
-/* Connections whose users are known or asked for. */
+/* The most connections whose users are known or asked for at a time. */
 #define BUS_USERS_MAX 2048
 
 #define UID_ROOT ((uid_t) 0)
@@ -23,31 +24,34 @@
 
 typedef struct BusUsers BusUsers;
 
-/* The user of a connection that was asked for, by its number, less than BUS_USERS_MAX: UID_UNKNOWN if the bus
- * does not say it; then its next call asks again. Or the connection is closed. Negative errno ends
- * bus_users_work() with that error. */
+/* Called with the answer about the connection that bus_users_find() gave this number. uid is UID_UNKNOWN if
+ * the bus named no user: its next call asks again. is_gone: the connection is closed; then uid is
+ * UID_UNKNOWN, too. Negative errno is returned by bus_users_work(). */
 typedef int (*bus_user_t)(size_t number, bool is_gone, uid_t uid, void *userdata);
 
-/* Begins to authenticate on fd, which is connected to the bus, and borrowed. */
+/* fd is a connection to the bus on which nothing was sent yet; it is borrowed. bus_users_work()
+ * authenticates. */
 int bus_users_new(int fd, bus_user_t on_user, void *userdata, BusUsers **ret);
 BusUsers *bus_users_free(BusUsers *users);
 DEFINE_TRIVIAL_CLEANUP(BusUsers *, bus_users_free);
 
-/* The user of the connection with this unique name. Returns 1 with *ret_uid: UID_UNKNOWN if the name is too
- * long, or BUS_USERS_MAX others are asked for. Returns 0 if it is asked for: bus_users_work() calls on_user()
- * with *ret_number, which until then no other connection has. -ENOMEM. */
+/* Finds the user of the connection with this unique name. Returns 1 with *ret_uid, which is UID_UNKNOWN if
+ * the name is empty or too long, or BUS_USERS_MAX questions are open. Returns 0 if the answer is still to
+ * come: bus_users_work() will call on_user() with *ret_number, which no other connection has until then.
+ * -ENOMEM. */
 int bus_users_find(BusUsers *users, const char *name, size_t *ret_number, uid_t *ret_uid);
 
-/* Whether the bus has accepted the connection. Users can be asked for before. */
+/* Whether the bus has answered Hello. bus_users_find() may be called before. */
 bool bus_users_is_connected(const BusUsers *users);
 
-/* Whether it did so with this line, in which it names itself. */
-bool bus_users_is_accepted_with(const BusUsers *users, const char *line, size_t n);
+/* Whether the bus authenticated us with this line, "OK " and its GUID: then another connection that got it is
+ * to the same bus. */
+bool bus_users_has_ok_line(const BusUsers *users, const char *line, size_t n);
 
-/* Sends what can be sent without waiting, and receives up to BUS_STREAM_READ_MAX bytes. Negative errno if the
- * connection is lost. */
+/* Receives up to BUS_STREAM_READ_MAX bytes, repeats questions that are due, and sends what can be sent
+ * without waiting. Negative errno if the connection is lost or refused, or from on_user(). */
 int bus_users_work(BusUsers *users);
 
-/* What to wait for before that, and until when (CLOCK_MONOTONIC; 0: no matter when). */
+/* What to poll before that, and when to call it at the latest (CLOCK_MONOTONIC; 0: no limit). */
 struct pollfd bus_users_pollfd(const BusUsers *users);
 uint64_t bus_users_time(const BusUsers *users);

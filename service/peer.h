@@ -27,7 +27,8 @@ typedef struct Peer {
         uint64_t connect_usec;
         PeerAuth auth;
 
-        BusStream stream; /* owns its descriptor; has less than a message, or what follows the call */
+        BusStream stream; /* of the peer's own socket; holds an incomplete message, or what follows the call
+                           */
         uint8_t *call;    /* waits to be served, with its sender; NULL: none */
         size_t call_size;
 

@@ -37,7 +37,7 @@ static uid_t uid_of(const char *name) {
         return user->pw_uid;
 }
 
-/* A bus with our daemon on it, and a client as root. */
+/* Bus, polkit and daemon, and a client as root. */
 static Client *start_with_polkit(BusFixture *fixture) {
         Client *root = fixture_start(fixture, settings);
 

@@ -43,7 +43,6 @@
  * threshold, and before the first scan nobody saw it. */
 #define FAST_RUN_USEC (800 * USEC_PER_MSEC)
 
-/* Bus, daemon, and a client that has seen the daemon on the bus. */
 static guint64 now_usec(void) {
         return (guint64) g_get_real_time();
 }
@@ -2210,8 +2209,8 @@ static void test_bus_is_lost_often(BusFixture *fixture, gconstpointer data) {
         }
 }
 
-/* The bus takes neither connection, or only that over which it is asked for the users of callers: it is the
- * first. */
+/* The bus accepts neither connection (0), or only the reader's second one (1), which completes Hello first.
+ */
 static void test_limited_connections(BusFixture *fixture, gconstpointer data) {
         g_autofree char *limit = g_strdup_printf(
                         "<limit name='max_completed_connections'>%u</limit>", GPOINTER_TO_UINT(data));

@@ -33,7 +33,7 @@ static const uid_t flooding_users[] = { UID_NOBODY, UID_DAEMON, UID_BIN };
 #define MEASURE_USEC (3 * USEC_PER_SEC)
 #define MEASURE_ATTEMPTS 3
 
-/* On a CPU, in all: the daemon and its processes have one thread each. */
+/* The CPU time used so far; the daemon and its processes have one thread each. */
 static uint64_t cpu_nsec(pid_t pid) {
         g_autofree char *path = g_strdup_printf("/proc/%d/schedstat", (int) pid), *text = NULL;
 
@@ -188,7 +188,7 @@ typedef struct Visitor {
         atomic_uint *n_visits; /* in memory that all share */
 } Visitor;
 
-/* Connects, calls, and disconnects once the reply has come or at once, without end. */
+/* Connects, calls and disconnects, again and again: after the reply, or at once. */
 static void visit_forever(const void *data) {
         const Visitor *visitor = data;
         Call pause_call = call_of(BUS_INTERFACE, "Pause", NULL);
@@ -229,7 +229,7 @@ static Share measure_visits(const BusFixture *fixture) {
         return share;
 }
 
-/* While something is flooded. As in check_share(), the best of some counts. */
+/* During a flood. As in check_share(), the best attempt counts. */
 static void check_visits(BusFixture *fixture, uint64_t own_permille, const char *what) {
         Share share;
 
@@ -258,35 +258,50 @@ static uint64_t measure_own_visits(const BusFixture *fixture) {
         return own.permille;
 }
 
-/* The bus must be asked for the user of each new connection. Those who do not wait for the reply come by
- * thousands a second. */
+typedef struct Visitors {
+        Process processes[ELEMENTSOF(flooding_users)];
+        atomic_uint *n_visits;
+} Visitors;
+
+static void visitors_start(const BusFixture *fixture, bool wait, Visitors *visitors) {
+        visitors->n_visits =
+                        mmap(NULL, sizeof(*visitors->n_visits), PROT_READ | PROT_WRITE,
+                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        g_assert_true(visitors->n_visits != MAP_FAILED);
+        for (size_t i = 0; i < ELEMENTSOF(flooding_users); i++)
+                visitors->processes[i] =
+                                process_fork(visit_forever, &(const Visitor){ fixture, flooding_users[i],
+                                                                              wait, visitors->n_visits });
+}
+
+/* None has ended by itself. */
+static void visitors_stop(const BusFixture *fixture, Visitors *visitors) {
+        for (size_t i = 0; i < ELEMENTSOF(flooding_users); i++) {
+                struct pollfd end = { .fd = visitors->processes[i].pidfd, .events = POLLIN };
+
+                g_assert_cmpint(poll(&end, 1, 0), ==, 0);
+                process_kill(&visitors->processes[i], fixture->deadline_usec);
+        }
+
+        g_test_message("%u new connections in all", atomic_load(visitors->n_visits));
+        g_assert_cmpuint(atomic_load(visitors->n_visits), >, ELEMENTSOF(flooding_users));
+        g_assert_no_errno(munmap(visitors->n_visits, sizeof(*visitors->n_visits)));
+}
+
+/* The reader must ask for the user of each new connection. Without waiting for replies, thousands of them
+ * come in a second. */
 static void test_new_connections(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ _unused_ Client *client = start_flooded(fixture, CPU_SETTINGS);
-        atomic_uint *n_visits = mmap(
-                        NULL, sizeof(*n_visits), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        Process visitors[ELEMENTSOF(flooding_users)];
         uint64_t own_permille;
+        Visitors visitors;
 
-        g_assert_true(n_visits != MAP_FAILED);
         process_set_realtime(fixture->bus.pid, true);
         memory_begin(fixture);
         own_permille = measure_own_visits(fixture);
 
-        for (size_t i = 0; i < ELEMENTSOF(visitors); i++)
-                visitors[i] = process_fork(
-                                visit_forever, &(const Visitor){ fixture, flooding_users[i],
-                                                                 GPOINTER_TO_INT(data), n_visits });
+        visitors_start(fixture, GPOINTER_TO_INT(data), &visitors);
         check_visits(fixture, own_permille, "new connections");
-        for (size_t i = 0; i < ELEMENTSOF(visitors); i++) {
-                struct pollfd end = { .fd = visitors[i].pidfd, .events = POLLIN };
-
-                g_assert_cmpint(poll(&end, 1, 0), ==, 0);
-                process_kill(&visitors[i], fixture->deadline_usec);
-        }
-
-        g_test_message("%u new connections in all", atomic_load(n_visits));
-        g_assert_cmpuint(atomic_load(n_visits), >, ELEMENTSOF(visitors));
-        g_assert_no_errno(munmap(n_visits, sizeof(*n_visits)));
+        visitors_stop(fixture, &visitors);
 }
 
 static bool is_of_process(Client *client, const char *connection, pid_t pid) {
@@ -299,10 +314,10 @@ static bool is_of_process(Client *client, const char *connection, pid_t pid) {
         return (pid_t) of == pid;
 }
 
-/* What the reader uses in minutes while nobody sends anything. */
+/* More CPU time than an idle reader uses in minutes. */
 #define READ_NSEC_MIN (10 * 1000 * 1000)
 
-/* The connection over which the reader asks for users; to be freed. */
+/* The unique name of the connection over which the reader asks for users; to be freed. */
 static char *find_users_connection(const BusFixture *fixture, Client *client) {
         const pid_t reader = fixture_helper_pid(fixture, HELPER_BUS);
         GVariant *content =
@@ -319,10 +334,18 @@ static char *find_users_connection(const BusFixture *fixture, Client *client) {
         return found;
 }
 
-/* Signals of 30 MB that anybody may send do not keep the reader from asking for users. */
+static pid_t start_signals(const BusFixture *fixture, Client *client) {
+        g_autofree char *connection = find_users_connection(fixture, client);
+
+        return flood_start(
+                        crowd_new(fixture, flooding_users, ELEMENTSOF(flooding_users),
+                                  ELEMENTSOF(flooding_users)),
+                        call_signal(connection, g_variant_new("(@s)", large_text())), /* reads= */ true);
+}
+
+/* Signals of 30 MB that anyone may send do not keep the reader from asking for users. */
 static void test_signals(BusFixture *fixture, gconstpointer data) {
         _cleanup_client_ Client *client = start_flooded(fixture, CPU_SETTINGS);
-        g_autofree char *connection = find_users_connection(fixture, client);
         const pid_t reader = fixture_helper_pid(fixture, HELPER_BUS);
         uint64_t own_permille, before_nsec;
         pid_t flood;
@@ -330,13 +353,10 @@ static void test_signals(BusFixture *fixture, gconstpointer data) {
         process_set_realtime(fixture->bus.pid, true);
         memory_begin(fixture);
         own_permille = measure_own_visits(fixture);
-        flood = flood_start(
-                        crowd_new(fixture, flooding_users, ELEMENTSOF(flooding_users),
-                                  ELEMENTSOF(flooding_users)),
-                        call_signal(connection, g_variant_new("(@s)", large_text())), /* reads= */ true);
+        flood = start_signals(fixture, client);
         check_visits(fixture, own_permille, "signals");
 
-        /* The reader has nothing else to do now: they arrive. */
+        /* The reader has nothing else to do now, so its CPU time shows that signals arrive. */
         before_nsec = cpu_nsec(reader);
         while (cpu_nsec(reader) < before_nsec + READ_NSEC_MIN) {
                 g_assert_cmpint(deadline_msec_left(fixture->deadline_usec), >, 0);
@@ -445,6 +465,17 @@ static void assert_in_time(GVariant *sync_started, const char *what) {
         "0\n"                                                                                                \
         "CountWaiting=yes\n"
 
+static void check_stall(BusFixture *fixture, Client *client, const char *what) {
+        GVariant *sync_started;
+
+        fixture_add_worker(fixture);
+        (void) client_wait_signal(client, "EpisodeStarted");
+        sync_started = client_wait_signal(client, "SyncStarted");
+        fixture_remove_worker(fixture);
+        (void) client_wait_signal(client, "EpisodeEnded");
+        assert_in_time(sync_started, what);
+}
+
 /* In each kind of flood workers are seen, a stall is detected and a sync started as at any other time. Then
  * the bus dies in the middle of it. */
 static void test_in_time(BusFixture *fixture, gconstpointer data) {
@@ -466,19 +497,12 @@ static void test_in_time(BusFixture *fixture, gconstpointer data) {
 
         memory_begin(fixture);
         for (size_t i = 0; i < ELEMENTSOF(floods); i++) {
-                GVariant *sync_started;
-
                 flood = flood_start(
                                 crowd_new_of(fixture, UID_NOBODY, floods[i].n_connections), floods[i].call,
                                 /* reads= */ true);
-                fixture_add_worker(fixture);
-                (void) client_wait_signal(client, "EpisodeStarted");
-                sync_started = client_wait_signal(client, "SyncStarted");
-                fixture_remove_worker(fixture);
-                (void) client_wait_signal(client, "EpisodeEnded");
+                check_stall(fixture, client, floods[i].what);
                 if (i + 1 < ELEMENTSOF(floods))
                         flood_stop(flood);
-                assert_in_time(sync_started, floods[i].what);
 
                 /* A large one may just be coming in. */
                 client_settle(client);
@@ -495,6 +519,23 @@ static void test_in_time(BusFixture *fixture, gconstpointer data) {
         g_free(client_wait_owner(client, BUS_NAME));
         assert_property(client, "State", "'idle'");
         client_free(client);
+}
+
+static void test_in_time_new_connections(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start_flooded(fixture, IN_TIME_SETTINGS);
+        Visitors visitors;
+
+        visitors_start(fixture, /* wait= */ false, &visitors);
+        check_stall(fixture, client, "new connections");
+        visitors_stop(fixture, &visitors);
+}
+
+static void test_in_time_signals(BusFixture *fixture, gconstpointer data) {
+        _cleanup_client_ Client *client = start_flooded(fixture, IN_TIME_SETTINGS);
+        pid_t flood = start_signals(fixture, client);
+
+        check_stall(fixture, client, "signals");
+        flood_stop(flood);
 }
 
 /* Opens and closes connections without an end. */
@@ -548,6 +589,8 @@ int main(int argc, char *argv[]) {
         FIXTURE_TEST("/cpu-share/socket", test_socket);
         FIXTURE_TEST("/cpu-share/slow-wakes", test_slow_wakes);
         FIXTURE_TEST("/cpu-share/in-time", test_in_time);
+        FIXTURE_TEST("/cpu-share/in-time/new-connections", test_in_time_new_connections);
+        FIXTURE_TEST("/cpu-share/in-time/signals", test_in_time_signals);
         FIXTURE_TEST("/cpu-share/in-time/socket", test_in_time_socket);
 
         return g_test_run();

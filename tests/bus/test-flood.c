@@ -187,8 +187,8 @@ static guint32 send_get(Client *client) {
                         g_variant_new("(ss)", BUS_INTERFACE, "State"));
 }
 
-/* More calls than are kept, of a user whom the bus has not yet named: none of root's is among what is
- * dropped, whether the daemon knows its connection or not. */
+/* More calls than are kept, while the daemon is held: none of root's is among what is dropped, whether it has
+ * called before or not. */
 static void test_too_much_before_root(BusFixture *fixture, gconstpointer data) {
         enum {
                 N_CONNECTIONS = 100,

@@ -11,7 +11,6 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-/* Bus, daemon, and a client as root that has seen the daemon on the bus. */
 static void write_to(const OwnDisk *disk) {
         g_autofree char *path = g_build_filename(disk->folder, "file", NULL);
         g_autofree char *data = g_malloc0(1 << 20);

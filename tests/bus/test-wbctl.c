@@ -26,7 +26,7 @@
 
 #define BOOT_BEFORE "aaaaaaaabbbb4cccadddeeeeeeeeeeee"
 
-/* The daemon, which logs to the journal. */
+/* Bus and daemon, which logs to the journal; a client as root. */
 static Client *start_daemon(BusFixture *fixture) {
         Client *client = fixture_start(fixture, SETTINGS);
 

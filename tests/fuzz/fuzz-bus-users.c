@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * Any bytes on the connection over which the users of callers are asked for, between right answers of the bus
- * and questions about any names. No user is found whom the bus has not told; each question has one answer,
- * and an unanswered one is asked again.
+ * Any bytes on the connection over which the bus is asked for the users of callers, between its right
+ * answers, and questions about any names. Until such bytes come, each user is the one that the bus named,
+ * each question has one answer, and an unanswered one is repeated.
  */
 
 #include "fuzz.h"
@@ -138,7 +138,7 @@ static bool step(Fuzz *fuzz, const uint8_t **data, size_t *size) {
 }
 
 /* Whatever was lost is asked again. */
-static void settle(Fuzz *fuzz) {
+static void ask_until_answered(Fuzz *fuzz) {
         for (unsigned i = 0; i < 3 && fuzz->n_asked > 0; i++) {
                 clock_usec += USEC_PER_MINUTE;
                 if (!work(fuzz) || !answer(fuzz, UINT_MAX) || !work(fuzz))
@@ -157,7 +157,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         for (unsigned i = 0; i < STEPS_MAX && usable && size > 0; i++)
                 usable = step(&fuzz, &data, &size);
         if (usable)
-                settle(&fuzz);
+                ask_until_answered(&fuzz);
         bus_users_free(fuzz.users);
         asked_bus_done(&fuzz.asked);
         (void) close(fuzz.fd);

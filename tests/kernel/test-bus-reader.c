@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Which of the calls that wait is passed on next, and when: the process that reads from the bus, without a
- * bus and without a daemon. What it refuses is in bus/test-flood.c. */
+/* The process that reads from the bus, without a bus and without a daemon: which of the calls that wait is
+ * passed on next, and when; and its second connection. What it refuses is in bus/test-flood.c. */
 
 #include "bus-reader.h"
 
+#include <malloc.h>
 #include <sys/socket.h>
 
 #include "asked-bus.h"
@@ -33,7 +34,7 @@ static void bench_work(const Bench *bench) {
         while (bus_reader_wait(bench->reader, 0) > 0);
 }
 
-/* But the reader may have connected. */
+/* There is no question; authentication and Hello are answered. */
 static void bench_take_no_question(Bench *bench) {
         g_autofree char *name = NULL;
         guint32 serial;
@@ -69,20 +70,27 @@ static void bench_done(Bench *bench) {
         }
 }
 
-/* All calls have the same size. */
-static void bench_call(const Bench *bench, const char *sender) {
+/* text: an argument, or NULL. */
+static void bench_call_with(const Bench *bench, const char *sender, const char *text) {
         g_autoptr(GDBusMessage) message =
                         g_dbus_message_new_method_call(BUS_NAME, BUS_PATH, PEER_INTERFACE, "Ping");
         g_autofree guchar *blob = NULL;
         g_autoptr(GError) error = NULL;
         gsize size;
 
+        if (text)
+                g_dbus_message_set_body(message, g_variant_new("(s)", text));
         g_dbus_message_set_sender(message, sender);
         g_dbus_message_set_serial(message, 1);
         blob = g_dbus_message_to_blob(message, &size, G_DBUS_CAPABILITY_FLAGS_NONE, &error);
         g_assert_no_error(error);
         send_all(bench->bus[0], blob, size);
         bench_work(bench);
+}
+
+/* All these calls have the same size. */
+static void bench_call(const Bench *bench, const char *sender) {
+        bench_call_with(bench, sender, NULL);
 }
 
 static void bench_request(const Bench *bench, uint64_t others_usec, size_t n_served) {
@@ -162,8 +170,7 @@ static void test_others_wait(void) {
         bench_done(&bench);
 }
 
-/* Until a sender's user is known its calls wait, and nobody else's for them; then those of root come first.
- */
+/* A sender's calls wait until its user is known, and hold up nobody else's. Root's then come first. */
 static void test_questions(void) {
         static BusPacket packet;
         guint32 serial;
@@ -209,7 +216,7 @@ static void test_unknown_user(void) {
         bench_done(&bench);
 }
 
-/* Nobody would read the replies to who is gone. */
+/* Calls of a sender that has disconnected are dropped. */
 static void test_gone(void) {
         static BusPacket packet;
         Bench bench;
@@ -228,7 +235,40 @@ static void test_gone(void) {
         bench_done(&bench);
 }
 
-/* Nothing is read before the bus has accepted the other connection. */
+/* More calls than are kept, of very many senders whose user is not known yet: none of root's is among what is
+ * dropped, whether it is known or not. */
+static void test_too_much(void) {
+        enum {
+                N_SENDERS = 100,
+                N_CALLS = 16,
+                KEPT_MAX = 20 * 1024 * 1024
+        };
+        g_autofree char *text = g_strnfill(15000, 'x');
+        size_t n, before = mallinfo2().uordblks + mallinfo2().hblkhd;
+        guint32 serial;
+        Bench bench;
+
+        bench_init(&bench);
+        bench_introduce(&bench, ":1.1", UID_ROOT);
+        bench_call(&bench, ":1.2");
+        serial = bench_take_question(&bench, ":1.2");
+        for (unsigned i = 0; i < N_SENDERS; i++) {
+                g_autofree char *sender = g_strdup_printf(":1.%u", 100 + i);
+
+                for (unsigned j = 0; j < N_CALLS; j++)
+                        bench_call_with(&bench, sender, text);
+        }
+        g_assert_cmpuint(mallinfo2().uordblks + mallinfo2().hblkhd, <, before + KEPT_MAX);
+
+        bench_answer(&bench, serial, UID_ROOT);
+        bench_request(&bench, 0, 0);
+        n = take_calls(&bench, UID_ROOT);
+        bench_request(&bench, 0, n);
+        g_assert_cmpuint(take_calls(&bench, UID_ROOT), ==, n);
+        bench_done(&bench);
+}
+
+/* Nothing is read before the bus has accepted the second connection. */
 static void test_not_connected(void) {
         static const char line[] = "OK " ASKED_BUS_GUID "\r\n";
         static BusPacket packet;
@@ -243,7 +283,7 @@ static void test_not_connected(void) {
         bench_done(&bench);
 }
 
-/* A name on one bus says nothing about its users on another. */
+/* The same name on another bus belongs to another connection. */
 static void test_other_bus(void) {
         static const char line[] = "OK 00000000000000000000000000000000\r\n";
         Bench bench;
@@ -256,7 +296,7 @@ static void test_other_bus(void) {
         bench_done(&bench);
 }
 
-/* The daemon starts another reader, with two new connections. */
+/* The end of the second connection ends the reader. */
 static void test_lost(void) {
         Bench bench;
 
@@ -273,6 +313,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/bus-reader/questions", test_questions);
         g_test_add_func("/bus-reader/unknown-user", test_unknown_user);
         g_test_add_func("/bus-reader/gone", test_gone);
+        g_test_add_func("/bus-reader/too-much", test_too_much);
         g_test_add_func("/bus-reader/not-connected", test_not_connected);
         g_test_add_func("/bus-reader/other-bus", test_other_bus);
         g_test_add_func("/bus-reader/lost", test_lost);

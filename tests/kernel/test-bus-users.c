@@ -15,7 +15,9 @@
 
 #define UID_OTHER 1
 
-/* After that long a question is asked again. */
+#define HELLO_SERIAL 1
+
+/* When an unanswered question is repeated. */
 #define AGAIN_USEC (2 * USEC_PER_SEC)
 
 static uint64_t clock_usec;
@@ -70,7 +72,7 @@ static void bench_done(Bench *bench) {
         (void) close(bench->fd);
 }
 
-/* Finds who is not known, and returns the number. */
+/* The number of a connection whose user is not known yet. */
 static size_t bench_ask(const Bench *bench, const char *name) {
         size_t number = BUS_USERS_MAX;
         uid_t uid;
@@ -80,7 +82,7 @@ static size_t bench_ask(const Bench *bench, const char *name) {
         return number;
 }
 
-/* Finds who is known, or has no place. */
+/* The user of one that is known, or has no place. */
 static uid_t bench_find(const Bench *bench, const char *name) {
         size_t number;
         uid_t uid;
@@ -169,8 +171,8 @@ static void test_refusals(void) {
         bench_done(&bench);
 }
 
-/* A bus that has dropped an answer is asked again, once what was asked before has been sent. An answer that
- * is only late still counts. */
+/* A question without an answer is repeated, but not while earlier ones are unsent. A late answer still
+ * counts. */
 static void test_asks_again(void) {
         static uint8_t garbage[4096];
         guint32 serial;
@@ -207,7 +209,7 @@ static void test_asks_again(void) {
         bench_done(&bench);
 }
 
-/* More than the table has are known one after the other; those that were known first are asked for again. */
+/* More connections than places, one after another: the latest are known, the first are asked for again. */
 static void test_many(void) {
         Bench bench;
 
@@ -229,7 +231,7 @@ static void test_many(void) {
         bench_done(&bench);
 }
 
-/* As many as the table has are asked for at once; a further one has no place, and takes nobody's. */
+/* As many open questions as places: a further connection gets none, and displaces nobody. */
 static void test_at_once(void) {
         g_autofree guint32 *serials = g_new0(guint32, BUS_USERS_MAX);
         Bench bench;
@@ -283,7 +285,10 @@ static void send_from(
                 g_dbus_message_set_member(message, "Flood");
         } else
                 g_dbus_message_set_reply_serial(message, serial);
-        g_dbus_message_set_body(message, body);
+        if (type == G_DBUS_MESSAGE_TYPE_ERROR)
+                g_dbus_message_set_error_name(message, ERROR_FAILED);
+        if (body)
+                g_dbus_message_set_body(message, body);
         asked_bus_send(&bench->asked, message);
         bench_work(bench);
 }
@@ -303,6 +308,7 @@ static void test_strangers(void) {
         send_from(&bench, G_DBUS_MESSAGE_TYPE_METHOD_RETURN, ":1.9", serial, g_variant_new("(u)", 0));
         send_from(&bench, G_DBUS_MESSAGE_TYPE_METHOD_RETURN, DBUS_NAME, serial + 1, g_variant_new("(u)", 0));
         send_from(&bench, G_DBUS_MESSAGE_TYPE_METHOD_RETURN, DBUS_NAME, 0, g_variant_new("(u)", 0));
+        send_from(&bench, G_DBUS_MESSAGE_TYPE_ERROR, ":1.9", HELLO_SERIAL, NULL);
         g_assert_cmpuint(bench.n_answered, ==, 0);
         send_from(&bench, G_DBUS_MESSAGE_TYPE_METHOD_RETURN, DBUS_NAME, serial, g_variant_new("(s)", "0"));
         g_assert_cmpuint(bench.n_answered, ==, 1);
@@ -310,7 +316,7 @@ static void test_strangers(void) {
         bench_done(&bench);
 }
 
-/* Of signals of 30 MB, and of an answer that is too long, hardly anything is kept while they come. */
+/* Hardly anything of a signal of 30 MB is kept while it arrives. */
 static void test_long(void) {
         enum {
                 LONG = 30 * 1000 * 1000,
@@ -347,7 +353,7 @@ static void test_long(void) {
         bench_done(&bench);
 }
 
-/* Whatever keeps the bus from answering ends it. */
+/* A refusal, invalid data and the end of the connection are errors. */
 static void test_refused(void) {
         static const struct {
                 const char *lines;
@@ -374,7 +380,7 @@ static void test_refused(void) {
 
         bench_init(&bench);
         bench_take_none(&bench);
-        asked_bus_refuse(&bench.asked, 1, "org.freedesktop.DBus.Error.LimitsExceeded");
+        asked_bus_refuse(&bench.asked, HELLO_SERIAL, "org.freedesktop.DBus.Error.LimitsExceeded");
         g_assert_cmpint(bus_users_work(bench.users), ==, -ECONNREFUSED);
         bench_done(&bench);
 

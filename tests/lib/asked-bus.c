@@ -65,7 +65,7 @@ static void receive(const AskedBus *bus) {
                 g_byte_array_append(bus->received, buffer, (guint) n);
 }
 
-/* Both lines are answered once all has come. */
+/* Answers both lines once all of it has arrived. */
 static bool authenticate(AskedBus *bus) {
         static const char lines[] = "DATA\r\nOK " ASKED_BUS_GUID "\r\n";
         const guint size = sizeof(authentication) - 1;

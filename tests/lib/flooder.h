@@ -23,7 +23,7 @@ Call call_to(const char *destination,
 Call call_of(const char *interface, const char *member, GVariant *arguments);
 Call call_get_state(void);
 
-/* A signal for this connection alone. */
+/* A signal to this connection only. */
 Call call_signal(const char *destination, GVariant *arguments);
 
 void call_done(Call *call);
