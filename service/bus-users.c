@@ -55,7 +55,7 @@ struct BusUsers {
 
         size_t n_asked;
         uint32_t n_questions; /* so far, without repeated ones; begins again at 1 */
-        uint64_t again_usec;  /* when to look for questions without an answer; 0: there are none */
+        uint64_t again_usec;  /* when to check for questions without an answer; 0: none is open */
 };
 
 /* The table */
@@ -79,8 +79,8 @@ static void forget(BusUsers *users, Sender *sender) {
         sender->name[0] = '\0';
 }
 
-/* The next place without an open question, in turn: mostly the one taken longest ago. The user of whoever had
- * it is asked for again at the next call; most have disconnected by then. NULL if every place has an open
+/* The next place without an open question, in turn: mostly the one taken longest ago. A connection that had
+ * it causes a new question at its next call; most have disconnected by then. NULL if every place has an open
  * question. */
 static Sender *find_place(BusUsers *users) {
         for (size_t i = 0; i < BUS_USERS_MAX; i++) {

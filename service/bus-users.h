@@ -16,7 +16,7 @@
 
 #include "macro.h"
 
-/* The most connections whose users are known or asked for at a time. */
+/* The most connections whose users are known, or have an open question. */
 #define BUS_USERS_MAX 2048
 
 #define UID_ROOT ((uid_t) 0)

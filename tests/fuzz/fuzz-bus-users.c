@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * Any bytes on the connection over which the bus is asked for the users of callers, between its right
+ * Any bytes on the connection over which the bus says who the callers are, between its right
  * answers, and questions about any names. Until such bytes come, each user is the one that the bus named,
  * each question has one answer, and an unanswered one is repeated.
  */
@@ -47,7 +47,7 @@ typedef struct Fuzz {
         unsigned n_asked;
 } Fuzz;
 
-/* Its name tells the user, so that a wrong one is noticed. */
+/* Its name tells the user, so that a wrong one is detected. */
 static void ask(Fuzz *fuzz, unsigned i) {
         char name[BUS_HEADER_SENDER_MAX + 1];
         size_t number;

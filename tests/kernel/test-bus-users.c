@@ -115,7 +115,7 @@ static void bench_answer(const Bench *bench, guint32 serial, uid_t uid) {
         bench_work(bench);
 }
 
-/* Each is asked for once; answers come in any order. */
+/* One question about each; answers come in any order. */
 static void test_asks(void) {
         guint32 first, second;
         size_t number, other;
@@ -147,7 +147,7 @@ static void test_asks(void) {
         bench_done(&bench);
 }
 
-/* Who is not known is asked for again at the next call. */
+/* A call of a connection whose user is not known asks again. */
 static void test_refusals(void) {
         static const struct {
                 const char *error;
@@ -209,7 +209,8 @@ static void test_asks_again(void) {
         bench_done(&bench);
 }
 
-/* More connections than places, one after another: the latest are known, the first are asked for again. */
+/* More connections than places, one after another: the latest are known, there are new questions about the
+ * first. */
 static void test_many(void) {
         Bench bench;
 
