@@ -236,7 +236,7 @@ static int process_answer(BusUsers *users, const BusHeader *header, const Stream
 
         if (!is_error && message->size == message->header_size + sizeof(uint32_t))
                 uid = bus_header_read_number(message->data, message->header_size);
-        return note_answer(users, sender, streq(header->error_name ?: "", ERROR_NO_OWNER), uid);
+        return note_answer(users, sender, is_error && streq(header->error_name ?: "", ERROR_NO_OWNER), uid);
 }
 
 /* Returns 0 if none is complete. */

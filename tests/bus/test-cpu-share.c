@@ -314,7 +314,7 @@ static bool is_of_process(Client *client, const char *connection, pid_t pid) {
         return (pid_t) of == pid;
 }
 
-/* More CPU time than an idle reader uses in minutes. */
+/* Far more CPU time than what is left of the last visit needs; an idle reader sleeps. */
 #define READ_NSEC_MIN (10 * 1000 * 1000)
 
 /* The unique name of the connection over which the reader asks for users; to be freed. */

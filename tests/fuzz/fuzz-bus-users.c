@@ -47,7 +47,7 @@ typedef struct Fuzz {
         unsigned n_asked;
 } Fuzz;
 
-/* Its name tells the user, so that a wrong one is detected. */
+/* The user is the number in the name. */
 static void ask(Fuzz *fuzz, unsigned i) {
         char name[BUS_HEADER_SENDER_MAX + 1];
         size_t number;

@@ -11,9 +11,6 @@
 #include "asked-bus.h"
 #include "names.h"
 
-#define ERROR_FAILED "org.freedesktop.DBus.Error.Failed"
-#define ERROR_NO_OWNER "org.freedesktop.DBus.Error.NameHasNoOwner"
-
 #define UID_OTHER 1
 
 /* The test has the other ends. */

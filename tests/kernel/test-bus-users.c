@@ -10,9 +10,6 @@
 #include "asked-bus.h"
 #include "names.h"
 
-#define ERROR_FAILED "org.freedesktop.DBus.Error.Failed"
-#define ERROR_NO_OWNER "org.freedesktop.DBus.Error.NameHasNoOwner"
-
 #define UID_OTHER 1
 
 #define HELLO_SERIAL 1
@@ -115,6 +112,17 @@ static void bench_answer(const Bench *bench, guint32 serial, uid_t uid) {
         bench_work(bench);
 }
 
+/* With an open question about :1.1. Returns its serial number. */
+static guint32 bench_init_asked(Bench *bench) {
+        guint32 serial;
+
+        bench_init(bench);
+        (void) bench_ask(bench, ":1.1");
+        serial = bench_take(bench, ":1.1");
+        bench_work(bench);
+        return serial;
+}
+
 /* One question about each; answers come in any order. */
 static void test_asks(void) {
         guint32 first, second;
@@ -178,10 +186,7 @@ static void test_asks_again(void) {
         guint32 serial;
         Bench bench;
 
-        bench_init(&bench);
-        bench_work(&bench);
-        (void) bench_ask(&bench, ":1.1");
-        serial = bench_take(&bench, ":1.1");
+        serial = bench_init_asked(&bench);
         g_assert_cmpuint(bus_users_time(bench.users), ==, clock_usec + AGAIN_USEC);
         clock_usec += AGAIN_USEC - 1;
         bench_take_none(&bench);
@@ -299,10 +304,7 @@ static void test_strangers(void) {
         guint32 serial;
         Bench bench;
 
-        bench_init(&bench);
-        (void) bench_ask(&bench, ":1.1");
-        serial = bench_take(&bench, ":1.1");
-        bench_work(&bench);
+        serial = bench_init_asked(&bench);
 
         send_from(&bench, G_DBUS_MESSAGE_TYPE_SIGNAL, ":1.9", 0, g_variant_new("(s)", "text"));
         send_from(&bench, G_DBUS_MESSAGE_TYPE_SIGNAL, DBUS_NAME, 0, g_variant_new("(s)", "text"));
@@ -332,10 +334,7 @@ static void test_long(void) {
         guint32 serial;
         Bench bench;
 
-        bench_init(&bench);
-        (void) bench_ask(&bench, ":1.1");
-        serial = bench_take(&bench, ":1.1");
-        bench_work(&bench);
+        serial = bench_init_asked(&bench);
 
         g_assert_cmpint(send(bench.asked.fd, head, sizeof(head), 0), ==, sizeof(head));
         for (size_t left = LONG; left > 0;) {

@@ -10,6 +10,9 @@
 /* The GUID with which it authenticates. */
 #define ASKED_BUS_GUID "0102030405060708090a0b0c0d0e0f10"
 
+#define ERROR_FAILED "org.freedesktop.DBus.Error.Failed"
+#define ERROR_NO_OWNER "org.freedesktop.DBus.Error.NameHasNoOwner"
+
 typedef struct AskedBus {
         int fd; /* owned */
         GByteArray *received;
