@@ -3,6 +3,8 @@
 /*
  * The CPU time that callers get who call as fast as they can; meanwhile others are answered, and stalls are
  * detected in time. It measures times, so it runs alone.
+ *
+ * The program is its own tool, too: see tool_visit().
  */
 
 #include "bus-fixture.h"
@@ -13,8 +15,8 @@
 
 #include <poll.h>
 #include <sched.h>
-#include <stdatomic.h>
-#include <sys/mman.h>
+#include <signal.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -181,26 +183,32 @@ static void test_bus(BusFixture *fixture, gconstpointer data) {
 
 /* ---- connections that come and go ---- */
 
-typedef struct Visitor {
-        const BusFixture *fixture;
-        uid_t uid;
-        bool waits;
-        atomic_uint *n_visits; /* in memory that all share */
-} Visitor;
+/* BUS_ADDRESS USER WAIT: connects, calls and disconnects, again and again until SIGTERM; if WAIT is "wait"
+ * after the reply, else at once. Prints how often. */
+static int tool_visit(char **arguments) {
+        const BusFixture fixture = { .bus_address = arguments[0],
+                                     .deadline_usec = deadline_in_sec(FLOOD_TIMEOUT_SEC) };
+        const uid_t uid = (uid_t) atoi(arguments[1]);
+        _cleanup_call_ Call pause_call = call_of(BUS_INTERFACE, "Pause", NULL);
+        const bool waits = streq(arguments[2], "wait");
+        unsigned n_visits = 0;
+        sigset_t signals;
 
-/* Connects, calls and disconnects, again and again: after the reply, or at once. */
-static void visit_forever(const void *data) {
-        const Visitor *visitor = data;
-        Call pause_call = call_of(BUS_INTERFACE, "Pause", NULL);
+        (void) sigemptyset(&signals);
+        (void) sigaddset(&signals, SIGTERM);
+        (void) sigprocmask(SIG_BLOCK, &signals, NULL);
 
-        for (;;) {
-                _cleanup_crowd_ Crowd crowd = crowd_new_of(visitor->fixture, visitor->uid, 1);
+        while (sigpending(&signals) == 0 && !sigismember(&signals, SIGTERM)) {
+                _cleanup_crowd_ Crowd crowd = crowd_new_of(&fixture, uid, 1);
 
                 crowd_send(&crowd, &pause_call, 1);
-                if (visitor->waits)
+                if (waits)
                         crowd_await(&crowd, 1);
-                atomic_fetch_add(visitor->n_visits, 1);
+                n_visits++;
         }
+
+        (void) printf("%u\n", n_visits);
+        return EXIT_SUCCESS;
 }
 
 /* The time from connecting to the reply. */
@@ -260,32 +268,33 @@ static uint64_t measure_own_visits(const BusFixture *fixture) {
 
 typedef struct Visitors {
         Process processes[ELEMENTSOF(flooding_users)];
-        atomic_uint *n_visits;
+        int stdout_fds[ELEMENTSOF(flooding_users)];
 } Visitors;
 
+/* They are started anew, not forked: a fork of a program with threads must not allocate memory. */
 static void visitors_start(const BusFixture *fixture, bool wait, Visitors *visitors) {
-        visitors->n_visits =
-                        mmap(NULL, sizeof(*visitors->n_visits), PROT_READ | PROT_WRITE,
-                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        g_assert_true(visitors->n_visits != MAP_FAILED);
-        for (size_t i = 0; i < ELEMENTSOF(flooding_users); i++)
-                visitors->processes[i] =
-                                process_fork(visit_forever, &(const Visitor){ fixture, flooding_users[i],
-                                                                              wait, visitors->n_visits });
+        for (size_t i = 0; i < ELEMENTSOF(flooding_users); i++) {
+                g_autofree char *user = g_strdup_printf("%u", (unsigned) flooding_users[i]);
+                const char *const arguments[] = { "/proc/self/exe",          "--visit",
+                                                  fixture->bus_address,      user,
+                                                  wait ? "wait" : "no-wait", NULL };
+
+                visitors->processes[i] = process_start(arguments, NULL, &visitors->stdout_fds[i], NULL);
+        }
 }
 
-/* None has ended by itself. */
+/* None has ended by itself, and all came often. */
 static void visitors_stop(const BusFixture *fixture, Visitors *visitors) {
         for (size_t i = 0; i < ELEMENTSOF(flooding_users); i++) {
-                struct pollfd end = { .fd = visitors->processes[i].pidfd, .events = POLLIN };
+                g_autofree char *n_visits = NULL;
 
-                g_assert_cmpint(poll(&end, 1, 0), ==, 0);
-                process_kill(&visitors->processes[i], fixture->deadline_usec);
+                g_assert_no_errno(kill(visitors->processes[i].pid, SIGTERM));
+                g_assert_cmpint(process_wait_end(&visitors->processes[i], fixture->deadline_usec), ==, 0);
+                n_visits = read_line(visitors->stdout_fds[i]);
+                g_assert_no_errno(close(visitors->stdout_fds[i]));
+                g_test_message("%s new connections of user %u", n_visits, (unsigned) flooding_users[i]);
+                g_assert_cmpint(atoi(n_visits), >, 1);
         }
-
-        g_test_message("%u new connections in all", atomic_load(visitors->n_visits));
-        g_assert_cmpuint(atomic_load(visitors->n_visits), >, ELEMENTSOF(flooding_users));
-        g_assert_no_errno(munmap(visitors->n_visits, sizeof(*visitors->n_visits)));
 }
 
 /* The reader must ask for the user of each new connection. Without waiting for replies, thousands of them
@@ -576,6 +585,9 @@ static void test_in_time_socket(BusFixture *fixture, gconstpointer data) {
 }
 
 int main(int argc, char *argv[]) {
+        if (argc == 5 && streq(argv[1], "--visit"))
+                return tool_visit(argv + 2);
+
         if (!fixture_isolate())
                 return EXIT_SUCCESS;
         g_test_init(&argc, &argv, NULL);

@@ -4,6 +4,8 @@
  * wbctl with the real daemon, bus and journal. `wbctl episodes`: what earlier daemons and boots recorded, and
  * a journal that is missing or hangs. `wbctl health` while a sync hangs. The verbs that change something:
  * what they say, and what it is then.
+ *
+ * The program is its own tool, too: see tool_read_journal().
  */
 
 #include <fcntl.h>
@@ -25,6 +27,61 @@
         "CrowdSize=0\nCountWaiting=yes\nSyncMethod=sync\n"
 
 #define BOOT_BEFORE "aaaaaaaabbbb4cccadddeeeeeeeeeeee"
+
+/* ---- this program as a tool ---- */
+
+/* The deadline, and the parts of the query that this test varies. Prints the entries. */
+static int tool_read_journal(char **arguments) {
+        const JournalQuery query = {
+                .message_ids = history_message_ids,
+                .max_entries = strtoull(arguments[1], NULL, 10),
+                .since_usec = strtoull(arguments[2], NULL, 10),
+                .counted_id = arguments[3],
+        };
+        g_autoptr(GVariantBuilder) builder = g_variant_builder_new(G_VARIANT_TYPE("aa{ss}"));
+        g_autoptr(GPtrArray) entries = NULL;
+        g_autoptr(GVariant) list = NULL;
+        g_autofree char *text = NULL;
+        int error;
+
+        entries = journal_reader_finish(
+                        journal_reader_start(&query), strtoull(arguments[0], NULL, 10), &error);
+        for (guint i = 0; i < entries->len; i++)
+                g_variant_builder_add_value(builder, entries->pdata[i]);
+        list = g_variant_ref_sink(g_variant_builder_end(builder));
+        text = g_variant_print(list, /* type_annotate= */ true);
+        (void) printf("%s", text);
+        return -error;
+}
+
+/* Reads in a process of its own: journal_reader_start() must be called by a single thread, and a test has
+ * several. */
+static GPtrArray *read_journal(const BusFixture *fixture, const JournalQuery *query) {
+        GPtrArray *entries = g_ptr_array_new_with_free_func((GDestroyNotify) g_variant_unref);
+        g_autofree char *deadline_usec = g_strdup_printf("%" G_GINT64_FORMAT, fixture->deadline_usec);
+        g_autofree char *max_entries = g_strdup_printf("%zu", query->max_entries);
+        g_autofree char *since_usec = g_strdup_printf("%" G_GUINT64_FORMAT, query->since_usec);
+        const char *const arguments[] = { "/proc/self/exe", "--read-journal",  deadline_usec, max_entries,
+                                          since_usec,       query->counted_id, NULL };
+        g_autofree char *text = NULL;
+        g_autoptr(GVariant) list = NULL;
+        g_autoptr(GError) error = NULL;
+        Process process;
+        int fd;
+
+        process = process_start(arguments, NULL, &fd, NULL);
+        text = read_line(fd);
+        (void) close(fd);
+        g_assert_cmpint(process_wait_end(&process, fixture->deadline_usec), ==, 0);
+
+        list = g_variant_parse(G_VARIANT_TYPE("aa{ss}"), text, NULL, NULL, &error);
+        g_assert_no_error(error);
+        for (gsize i = 0; i < g_variant_n_children(list); i++)
+                g_ptr_array_add(entries, g_variant_get_child_value(list, i));
+        return entries;
+}
+
+/* ---- episodes ---- */
 
 /* Bus and daemon, which logs to the journal; a client as root. */
 static Client *start_daemon(BusFixture *fixture) {
@@ -108,16 +165,6 @@ static char *episode_text(GVariant *episode) {
         g_variant_dict_remove(&members, "FromJournal");
         rest = g_variant_ref_sink(g_variant_dict_end(&members));
         return dictionary_text(rest);
-}
-
-static GPtrArray *read_journal(const BusFixture *fixture, const JournalQuery *query) {
-        GPtrArray *entries;
-        int error;
-
-        entries = journal_reader_finish(
-                        journal_reader_start(query), (uint64_t) fixture->deadline_usec, &error);
-        g_assert_cmpint(error, ==, 0);
-        return entries;
 }
 
 static GVariant *read_history(const BusFixture *fixture) {
@@ -517,6 +564,9 @@ static void test_pause(BusFixture *fixture, gconstpointer data) {
 }
 
 int main(int argc, char **argv) {
+        if (argc >= 5 && streq(argv[1], "--read-journal"))
+                return tool_read_journal(argv + 2);
+
         g_assert_true(g_setenv("TZ", "UTC", true));
         if (!fixture_isolate())
                 return 0;

@@ -198,22 +198,27 @@ static void execute(Stage *stage, const char *line) {
 
 /* ---- the script ---- */
 
-static void execute_script(const void *data) {
-        const int *fd = data;
-        g_autofree char *script = fixture_source_file("tests/cockpit/page.mjs");
+typedef struct Script {
+        const char *path;
+        int fd;
+} Script;
 
-        if (dup2(*fd, SCRIPT_FD) < 0)
+static void execute_script(const void *data) {
+        const Script *script = data;
+
+        if (dup2(script->fd, SCRIPT_FD) < 0)
                 _exit(EXIT_FAILURE);
-        (void) execlp("node", "node", script, NULL);
+        (void) execlp("node", "node", script->path, NULL);
 }
 
 static int run_script(Stage *stage) {
+        g_autofree char *path = fixture_source_file("tests/cockpit/page.mjs");
         int fds[2];
         Process script;
         char *line;
 
         g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
-        script = process_fork(execute_script, &fds[1]);
+        script = process_fork(execute_script, &(const Script){ path, fds[1] });
         g_assert_no_errno(close(fds[1]));
         while ((line = read_line(fds[0])) && *line) {
                 execute(stage, line);

@@ -268,16 +268,26 @@ unsigned crowd_count_errors(const Crowd *crowd) {
         return n;
 }
 
+typedef struct Flood {
+        Crowd crowd;
+        Call call;
+        bool reads;
+        struct pollfd *sockets; /* room for one of each connection */
+} Flood;
+
 /* Runs in a process of its own: sends the call over all connections until the process ends. */
-static void __attribute__((noreturn)) flood_forever(const Crowd *crowd, const Call *call, bool reads) {
+static void flood_forever(const void *data) {
         static uint8_t nowhere[65536];
-        g_autofree struct pollfd *sockets = g_new0(struct pollfd, crowd->n);
+        const Flood *flood = data;
+        const Crowd *crowd = &flood->crowd;
+        struct pollfd *sockets = flood->sockets;
+        const bool reads = flood->reads;
 
         for (;;) {
                 for (size_t i = 0; i < crowd->n; i++) {
                         Flooder *flooder = &crowd->flooders[i];
 
-                        for (unsigned j = 0; j < 10 && flooder_try_send(flooder, call); j++)
+                        for (unsigned j = 0; j < 10 && flooder_try_send(flooder, &flood->call); j++)
                                 ;
                         while (reads && recv(flooder->fd, nowhere, sizeof(nowhere), MSG_DONTWAIT) > 0)
                                 ;
@@ -293,20 +303,9 @@ static void __attribute__((noreturn)) flood_forever(const Crowd *crowd, const Ca
         }
 }
 
-typedef struct Flood {
-        Crowd crowd;
-        Call call;
-        bool reads;
-} Flood;
-
-static void run_flood(const void *data) {
-        const Flood *flood = data;
-
-        flood_forever(&flood->crowd, &flood->call, flood->reads);
-}
-
 pid_t flood_start(Crowd crowd, Call call, bool reads) {
-        Process flood = process_fork(run_flood, &(const Flood){ crowd, call, reads });
+        g_autofree struct pollfd *sockets = g_new0(struct pollfd, crowd.n);
+        Process flood = process_fork(flood_forever, &(const Flood){ crowd, call, reads, sockets });
 
         crowd_done(&crowd);
         call_done(&call);

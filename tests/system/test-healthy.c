@@ -33,7 +33,7 @@ static gboolean on_time_over(gpointer loop) {
 static void test_healthy_machine(BusFixture *fixture, gconstpointer data) {
         g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
         _cleanup_client_ Client *client = NULL;
-        Process io;
+        Process io = process_fork(make_light_io, NULL);
 
         fixture->netlink = true;
         fixture_start_bus(fixture);
@@ -42,7 +42,6 @@ static void test_healthy_machine(BusFixture *fixture, gconstpointer data) {
                         fixture, "--proc-root", "/proc", "--process-glob", "kworker/*", "--runtime-threshold",
                         "2s", NULL);
         g_free(client_wait_owner(client, BUS_NAME));
-        io = process_fork(make_light_io, NULL);
 
         /* It is the time itself that is waited for: nothing must happen in it. */
         (void) g_timeout_add_seconds(HEALTHY_SEC, on_time_over, loop);
