@@ -26,7 +26,7 @@ typedef struct JournalQuery {
 
 typedef Job JournalReader;
 
-/* Starts to read. */
+/* Starts to read. The caller must have a single thread. */
 JournalReader *journal_reader_start(const JournalQuery *query);
 
 /* Waits for the entries, until then (CLOCK_MONOTONIC), and frees the reader. Returns those that came in time,
