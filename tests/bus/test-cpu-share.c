@@ -271,7 +271,7 @@ typedef struct Visitors {
         int stdout_fds[ELEMENTSOF(flooding_users)];
 } Visitors;
 
-/* They are started anew, not forked: a fork of a program with threads must not allocate memory. */
+/* They allocate memory, so they are started anew, not forked: see process_fork(). */
 static void visitors_start(const BusFixture *fixture, bool wait, Visitors *visitors) {
         for (size_t i = 0; i < ELEMENTSOF(flooding_users); i++) {
                 g_autofree char *user = g_strdup_printf("%u", (unsigned) flooding_users[i]);
@@ -283,7 +283,7 @@ static void visitors_start(const BusFixture *fixture, bool wait, Visitors *visit
         }
 }
 
-/* None has ended by itself, and all came often. */
+/* Each ends with success now, and has come more than once. */
 static void visitors_stop(const BusFixture *fixture, Visitors *visitors) {
         for (size_t i = 0; i < ELEMENTSOF(flooding_users); i++) {
                 g_autofree char *n_visits = NULL;

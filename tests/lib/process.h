@@ -28,9 +28,9 @@ Process process_start(
                 int *ret_stdout,
                 int *ret_stderr);
 
-/* Forks a process that calls the function, and ends with success when the function returns. It must not
- * allocate memory if this program has other threads, as each has that was on the bus: one of them may hold
- * the lock for ever. */
+/* Forks a process that calls the function, and ends with success when the function returns. If this program
+ * has other threads, as one with a client of the bus has, the function must not allocate memory: a lock that
+ * another thread holds at the fork is never released in the child. */
 Process process_fork(void (*function)(const void *data), const void *data);
 
 /* Waits for the end of a process, whoever started it. */
